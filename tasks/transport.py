@@ -1,0 +1,329 @@
+"""The one HTTP client: time-outs, retries, pacing and counting, the same for both services.
+
+It decides what may be sent again. A request that is *repeatable* (a read, or a write with set
+semantics) is repeated after any failure that may pass. One that is not is repeated only where it
+certainly took no effect: no connection was made, or the service said 429. Everything else is an
+`OutcomeUnknown`, which only the engine can settle, by asking the destination.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import logging
+import platform
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from tasks.errors import ApiError, Fatal, OutcomeUnknown, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = f"voipsync/{version('voipsync')} (python {platform.python_version()}; httpx {httpx.__version__})"
+ANSWER_SECONDS = 15.0
+"""How long one attempt may take in all."""
+ANSWER_BYTES = 64 * 1024 * 1024
+"""The largest answer that is read."""
+PATIENCE_SECONDS = 30.0
+"""How long a service may give no useful answer before the run ends."""
+FIRST_PATIENCE_SECONDS = 12.0
+"""The same for a service that has not answered usefully at all: a wrong address fails soon."""
+ATTEMPTS = 5
+"""Tries of one request while the service answers others usefully."""
+
+Sleep = Callable[[float], Awaitable[None]]
+Clock = Callable[[], float]
+
+
+class Pacer(Protocol):
+    """Grants permission for each attempt and learns from its answer."""
+
+    async def permit(self) -> int:
+        """Wait until one more request may leave; return the permit's number.
+
+        Raises:
+            QuotaSpent: the day's budget is used up.
+        """
+
+    def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
+        """Take note of an answer; status 0 and no headers where none came."""
+
+
+class Unpaced:
+    """The pacer of a service that documents no limit."""
+
+    async def permit(self) -> int:
+        """Grant at once."""
+        return 0
+
+    def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
+        """Learn nothing."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests sent to one service, every attempt counted."""
+
+    reads: int = 0
+    writes: int = 0
+    throttled: int = 0
+    retried: int = 0
+    waited: float = 0.0
+    """Seconds from first sending to answer, summed over requests (they overlap)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A service's answer: status, headers and the decoded JSON (None where the body was empty)."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+
+
+class _Again(Exception):  # noqa: N818 - control flow between an attempt and tenacity
+    """This attempt failed in a way that may pass."""
+
+    def __init__(self, why: str, *, status: int = 0, after: float | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.after = after
+
+
+@dataclass(slots=True)
+class Transport:
+    """One service's connection pool and manners.
+
+    Args:
+        service: its name in messages.
+        base_url: address without a trailing slash.
+        auth: puts the credential on each request.
+        headers: sent with every request.
+        pacer: owner of the request budget.
+        connections: requests under way at the same time, at most.
+        wire: another httpx transport, for tests.
+    """
+
+    service: str
+    base_url: str
+    auth: httpx.Auth
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pacer: Pacer = field(default_factory=Unpaced)
+    connections: int = 32
+    wire: httpx.AsyncBaseTransport | None = None
+    clock: Clock = time.monotonic
+    sleep: Sleep = asyncio.sleep
+    tally: Tally = field(default_factory=Tally)
+    _client: httpx.AsyncClient = field(init=False)
+    _useful: bool = field(init=False, default=False)
+    _failing_since: float | None = field(init=False, default=None)
+    _paused_until: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=self.base_url,
+            auth=self.auth,
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
+            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
+            follow_redirects=False,
+            transport=self.wire,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,  # noqa: ANN401 - any JSON
+        headers: Mapping[str, str] | None = None,
+        writes: bool = False,
+        repeatable: bool = True,
+    ) -> Answer:
+        """Send one request and return the service's answer, whatever its status below 500 but 429.
+
+        Raises:
+            OutcomeUnknown: a write that may have happened.
+            ApiError: the service answers others, but not this request; it took no effect.
+            ServiceUnavailable: the service has given no useful answer for too long.
+            QuotaSpent: from the pacer.
+        """
+        request = self._client.build_request(
+            method,
+            path.lstrip("/"),
+            params=query,
+            headers=headers,
+            content=None
+            if body is None
+            else jsonlib.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        )
+        if body is not None:
+            request.headers["Content-Type"] = "application/json"
+        started = self.clock()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_Again),
+            stop=lambda state: self._give_up(state, started),
+            wait=self._wait,
+            sleep=self.sleep,
+            reraise=True,
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    if attempt.retry_state.attempt_number > 1:
+                        self.tally.retried += 1
+                    answer = await self._attempt(request, writes=writes, repeatable=repeatable)
+        except _Again as error:
+            raise self._given_up(error, writes=writes, repeatable=repeatable) from None
+        self.tally.waited += self.clock() - started
+        return answer
+
+    async def _attempt(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
+        if (pause := self._paused_until - self.clock()) > 0:
+            await self.sleep(pause)
+        permit = await self.pacer.permit()
+        if writes:
+            self.tally.writes += 1
+        else:
+            self.tally.reads += 1
+        status, headers = 0, httpx.Headers()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS + 5):
+                response = await self._client.send(request, stream=True)
+                status, headers = response.status_code, response.headers
+                try:
+                    content = await _bounded(response)
+                finally:
+                    await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            self._failed()
+            raise _Again(f"cannot connect ({_why(error)})") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._failed()
+            if isinstance(error, httpx.RemoteProtocolError) and not writes:
+                self._throttled(None)
+            self._unless_repeatable(f"no answer ({_why(error)})", repeatable=repeatable)
+            raise _Again(f"no answer ({_why(error)})") from error
+        finally:
+            self.pacer.observe(permit, status, headers)
+        return self._judge(status, headers, content, repeatable=repeatable)
+
+    def _judge(self, status: int, headers: httpx.Headers, content: bytes, *, repeatable: bool) -> Answer:
+        """Return a useful answer; raise for one that may be better next time."""
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            self._failed()
+            after = _retry_after(headers)
+            self._throttled(after)
+            raise _Again("throttled", status=status, after=after)
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            self._failed()
+            self._unless_repeatable(f"answered {status}", repeatable=repeatable, status=status)
+            raise _Again(f"answered {status}", status=status, after=_retry_after(headers))
+        if httpx.codes.MULTIPLE_CHOICES <= status < httpx.codes.BAD_REQUEST:
+            raise Fatal(f"{self.service} redirects (HTTP {status}) and is not followed: check base_url")
+        try:
+            data = jsonlib.loads(content) if content.strip() else None
+        except ValueError:
+            if status >= httpx.codes.BAD_REQUEST:
+                data = content[:2000].decode("utf-8", "replace")
+            else:
+                self._failed()
+                self._unless_repeatable(
+                    "answered with something other than JSON", repeatable=repeatable, status=status
+                )
+                raise _Again("answers with something other than JSON", status=status) from None
+        self._useful, self._failing_since = True, None
+        return Answer(status, headers, data)
+
+    def _unless_repeatable(self, why: str, *, repeatable: bool, status: int = 0) -> None:
+        if not repeatable:
+            raise OutcomeUnknown(f"{self.service}: {why}; the write may have happened", status=status)
+
+    def _failed(self) -> None:
+        if self._failing_since is None:
+            self._failing_since = self.clock()
+
+    def _throttled(self, after: float | None) -> None:
+        self.tally.throttled += 1
+        if after:
+            self._paused_until = max(self._paused_until, self.clock() + min(after, PATIENCE_SECONDS))
+
+    def _outage(self) -> float:
+        """Seconds since the last useful answer, while there is none."""
+        return 0.0 if self._failing_since is None else self.clock() - self._failing_since
+
+    def _give_up(self, state: RetryCallState, started: float) -> bool:
+        patience = PATIENCE_SECONDS if self._useful else FIRST_PATIENCE_SECONDS
+        if self._outage() >= patience:
+            return True
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _Again) and error.after is not None and error.after > PATIENCE_SECONDS:
+            return True
+        others_answered = self._failing_since is None or self._failing_since > started
+        return state.attempt_number >= ATTEMPTS and others_answered and self._useful
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _Again) and error.after is not None:
+            return error.after
+        return float(wait_exponential_jitter(initial=0.5, max=8.0, jitter=0.5)(state))
+
+    def _given_up(self, error: _Again, *, writes: bool, repeatable: bool) -> Exception:
+        if self._outage() >= FIRST_PATIENCE_SECONDS or error.after is not None or not self._useful:
+            hint = "" if self._useful else ": check base_url and the network"
+            asked = f", asks to wait {error.after:.0f} s" if error.after is not None else ""
+            return ServiceUnavailable(
+                f"{self.service} at {self.base_url} gives no useful answer ({error}{asked}){hint}"
+            )
+        text = f"{self.service}: {error}, {ATTEMPTS} times"
+        if writes and repeatable and error.status != httpx.codes.TOO_MANY_REQUESTS:
+            return OutcomeUnknown(text, status=error.status)
+        return ApiError(text, status=error.status)
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > ANSWER_BYTES:
+            raise httpx.ReadError("the answer is larger than is read", request=response.request)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _why(error: Exception) -> str:
+    return {
+        "ConnectError": "connection refused, or no such host",
+        "ConnectTimeout": "time-out",
+        "ReadTimeout": "time-out",
+        "TimeoutError": "time-out",
+        "RemoteProtocolError": "malformed answer or closed connection",
+        "ReadError": "connection lost",
+    }.get(type(error).__name__, type(error).__name__)
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds that ``Retry-After`` asks for: a number or an HTTP date."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
