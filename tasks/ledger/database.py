@@ -1,0 +1,124 @@
+"""The database behind the ledger: SQLite (WAL) by default, PostgreSQL by URL, one transaction at a time.
+
+SQLAlchemy is used synchronously, on one thread of its own, so that the event loop never waits for a disk
+and an embedded database sees one writer per process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from tasks.errors import ConfigurationError, LedgerUnavailable
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another process's transaction on SQLite."""
+_ATTEMPTS = 3
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for ``[state] url``; the file of an embedded database is made private (0600).
+
+    Raises:
+        ConfigurationError: the URL is malformed, or its driver is not one of ours.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("state.url is no database URL, such as sqlite:///voipsync.db") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed)
+        case "postgresql":
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                pool_size=2,
+                connect_args={"connect_timeout": 10, "application_name": "voipsync"},
+            )
+        case other:
+            raise ConfigurationError(f"state.url: {other} is not supported; use sqlite or postgresql")
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        path = Path(url.database)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise LedgerUnavailable(f"state.url: cannot open {path}: {error.strerror}") from None
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own types
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@dataclass(slots=True)
+class Database:
+    """Runs functions of a connection, each in one transaction."""
+
+    engine: Engine
+    _thread: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+    def now_do(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction; it is repeated whole where the connection was lost.
+
+        Raises:
+            LedgerUnavailable: the database is locked, full, or cannot be reached.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if error.connection_invalidated and attempt + 1 < _ATTEMPTS:
+                    continue
+                raise LedgerUnavailable(self._explain(error)) from None
+            except SQLAlchemyError as error:
+                raise LedgerUnavailable(f"the ledger cannot be used: {type(error).__name__}") from error
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+    async def do(self, work: Callable[[Connection], T]) -> T:
+        """As `now_do`, without holding up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_do, work)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._thread.shutdown(wait=True)
+        self.engine.dispose()
+
+    def _explain(self, error: DBAPIError) -> str:
+        first = (
+            str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        )
+        place = self.engine.url.render_as_string(hide_password=True)
+        remedy = ""
+        if isinstance(error, OperationalError):
+            if "locked" in first:
+                remedy = ": another program holds it; close it and run again"
+            elif "full" in first:
+                remedy = ": make room on the disk and run again"
+        return f"the ledger at {place} cannot be used ({first}){remedy}"

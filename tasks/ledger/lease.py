@@ -1,0 +1,225 @@
+"""One writer per location: a lease in the ledger, by the database's clock.
+
+The owner renews it every two seconds and hands its request usage on with it, so that the next owner goes
+on where the last one stopped and the two never exceed the quota together. A lease that was not renewed
+for ten seconds is free; one whose owner ran on this machine and is gone is free at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Float, cast, func, select, text, update
+
+from tasks.errors import Busy, Fatal, LedgerUnavailable
+from tasks.ledger.database import Database
+from tasks.ledger.records import upsert
+from tasks.ledger.tables import leases
+
+RENEW_SECONDS = 2.0
+EXPIRY_SECONDS = 10.0
+POLL_SECONDS = 0.5
+
+
+class LeaseLost(Fatal):
+    """The lease could not be renewed in time: another run may hold the location, so nothing more is sent."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lease while it is held."""
+
+    owner: str
+    predecessor: dict[str, Any] | None
+    """The request usage that the last owner left, if any."""
+    sent_until: float | None
+    """Where its last owner did not give it back: when that may have sent at the latest, UTC seconds."""
+    _renewed: float = 0.0
+
+    def check(self) -> None:
+        """Raise where the lease may be somebody else's by now.
+
+        Raises:
+            LeaseLost: it was not renewed in time.
+        """
+        if boot_clock() - self._renewed > EXPIRY_SECONDS - RENEW_SECONDS:
+            raise LeaseLost("the lease on the location could not be renewed in time; the next run continues")
+
+    def renewed(self, asked: float) -> None:
+        """Note a renewal that was asked for at ``asked`` on the boot clock."""
+        self._renewed = asked
+
+
+@asynccontextmanager
+async def hold(
+    database: Database,
+    name: str,
+    owner: str,
+    *,
+    wait: float,
+    usage: Callable[[], dict[str, Any]],
+    tell: Callable[[str], None],
+    about: dict[str, Any],
+) -> AsyncIterator[Lease]:
+    """Hold a location's lease.
+
+    Args:
+        database: the ledger's.
+        name: what is leased.
+        owner: who asks, unique.
+        wait: seconds to wait for another owner.
+        usage: the pacer's usage, handed on to the next owner.
+        tell: is told once for whom we wait.
+        about: what others are told of us.
+
+    Raises:
+        Busy: another run held it for longer than ``wait``.
+    """
+    lease = await _acquire(database, name, owner, wait=wait, tell=tell, about=about)
+    renewing = asyncio.create_task(_renew(database, name, lease, usage))
+    try:
+        yield lease
+    finally:
+        renewing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await renewing
+        with contextlib.suppress(LedgerUnavailable):
+            await asyncio.shield(database.do(lambda connection: _give_back(connection, name, owner, usage())))
+
+
+async def _acquire(
+    database: Database,
+    name: str,
+    owner: str,
+    *,
+    wait: float,
+    tell: Callable[[str], None],
+    about: dict[str, Any],
+) -> Lease:
+    until, told = time.monotonic() + wait, False
+    while True:
+        asked = boot_clock()
+        held = await database.do(lambda connection: _try(connection, name, owner, about))
+        if isinstance(held, Lease):
+            held.renewed(asked)
+            return held
+        by = f"run {held.get('run', '?')} (process {held.get('pid', '?')} on {held.get('host', '?')})"
+        if time.monotonic() >= until:
+            raise Busy(f"the location is held by {by}" + (f", for longer than {wait:.0f} s" if wait else ""))
+        if not told:
+            tell(f"waiting for {by} to finish")
+            told = True
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -> Lease | dict[str, Any]:
+    """Take the lease if it is free; else return who holds it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+    row = connection.execute(select(leases).where(leases.c.name == name)).first()
+    now = clock(connection)
+    if row is not None and row.owner is not None and row.expires_at > now and not _is_gone(row.holder or {}):
+        return dict(row.holder or {})
+    values = {
+        "name": name,
+        "owner": owner,
+        "holder": {**about, **identity()},
+        "expires_at": now + EXPIRY_SECONDS,
+        "usage": row.usage if row is not None else None,
+    }
+    upsert(connection, leases, [values])
+    abandoned = row is not None and row.owner is not None
+    sent_until = min(time.time(), row.expires_at - RENEW_SECONDS) if row is not None and abandoned else None
+    return Lease(owner, row.usage if row is not None else None, sent_until)
+
+
+async def _renew(database: Database, name: str, lease: Lease, usage: Callable[[], dict[str, Any]]) -> None:
+    """Renew until cancelled; a failure is no more than a renewal missed: the lease's own check decides."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        asked = boot_clock()
+        with contextlib.suppress(LedgerUnavailable):
+            if await database.do(lambda connection: _extend(connection, name, lease.owner, usage())):
+                lease.renewed(asked)
+
+
+def _extend(connection: Connection, name: str, owner: str, usage: dict[str, Any]) -> bool:
+    extended = (
+        update(leases)
+        .where(leases.c.name == name, leases.c.owner == owner)
+        .values(expires_at=clock(connection) + EXPIRY_SECONDS, usage=usage)
+    )
+    return connection.execute(extended).rowcount == 1
+
+
+def _give_back(connection: Connection, name: str, owner: str, usage: dict[str, Any]) -> None:
+    free = (
+        update(leases)
+        .where(leases.c.name == name, leases.c.owner == owner)
+        .values(owner=None, holder=None, expires_at=0.0, usage=usage)
+    )
+    connection.execute(free)
+
+
+def clock(connection: Connection) -> float:
+    """The database's time, UTC seconds: the only clock that all machines share."""
+    if connection.dialect.name == "postgresql":
+        query = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
+    else:
+        query = select(cast((func.julianday("now") - 2440587.5) * 86400.0, Float))
+    return float(connection.execute(query).scalar_one())
+
+
+def identity() -> dict[str, Any]:
+    """What tells this process from any other, here or elsewhere, now or later."""
+    return {
+        "host": socket.gethostname(),
+        "boot": _boot_id(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+    }
+
+
+def _is_gone(holder: dict[str, Any]) -> bool:
+    """Whether the holder ran on this machine and is no longer there (or its number is another process's)."""
+    boot, pid = holder.get("boot"), holder.get("pid")
+    if (
+        not boot
+        or boot != _boot_id()
+        or holder.get("host") != socket.gethostname()
+        or not isinstance(pid, int)
+    ):
+        return False
+    return _started(pid) != holder.get("started")
+
+
+def _boot_id() -> str | None:
+    """The running system's id, where there is one (Linux)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; None where there is none, or only its remains."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    after_name = stat.rpartition(")")[2].split()
+    return None if after_name[0] == "Z" else after_name[19]
+
+
+def boot_clock() -> float:
+    """Seconds that go on while the machine sleeps, where it can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -1,0 +1,37 @@
+"""Brings a database to the current schema, by itself, on first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+HEAD = "0001"
+"""The newest revision; a test holds it against the migration scripts."""
+_LOCK = 7_386_210_945_112
+"""PostgreSQL advisory lock that keeps two processes from migrating at once."""
+
+
+def level(connection: Connection) -> str | None:
+    """Return the database's revision, or None where it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def upgrade(connection: Connection) -> bool:
+    """Migrate to `HEAD` inside the connection's transaction; tell whether anything was to be done."""
+    if level(connection) == HEAD:
+        return False
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if level(connection) == HEAD:
+            return False
+    from alembic import command  # noqa: PLC0415 - a third of a second, needed once in a database's life
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return True

@@ -1,0 +1,98 @@
+"""The first schema: records, directory, facts, runs, leases."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "directory",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("contact_id", sa.String(length=80), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=True),
+        sa.Column("phone", sa.String(length=20), nullable=True),
+        sa.Column("source_id", sa.String(length=80), nullable=True),
+        sa.Column("name", sa.Text(), server_default="", nullable=False),
+        sa.Column("content", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("account", "contact_id"),
+    )
+    op.create_index("directory_by_email", "directory", ["account", "email"])
+    op.create_index("directory_by_phone", "directory", ["account", "phone"])
+    op.create_index("directory_by_source", "directory", ["account", "source_id"])
+    op.create_table(
+        "facts",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("value", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("learnt_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "name"),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=160), nullable=False),
+        sa.Column("owner", sa.String(length=120), nullable=True),
+        sa.Column("holder", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("expires_at", sa.Float(), server_default="0", nullable=False),
+        sa.Column("usage", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "records",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("entity", sa.String(length=16), nullable=False),
+        sa.Column("source_id", sa.String(length=80), nullable=False),
+        sa.Column("parent_id", sa.String(length=80), nullable=True),
+        sa.Column("destination_id", sa.String(length=80), nullable=True),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("fingerprint", sa.String(length=32), nullable=True),
+        sa.Column("content_hash", sa.String(length=32), nullable=True),
+        sa.Column("content", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("intent", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("origin", sa.String(length=8), nullable=True),
+        sa.Column("listed", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("payload", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_attempt_at", sa.Float(), nullable=True),
+        sa.Column("first_seen_at", sa.Float(), nullable=False),
+        sa.Column("seen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("synced_at", sa.Float(), nullable=True),
+        sa.Column("activities_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "entity", "source_id"),
+    )
+    op.create_index("records_by_destination", "records", ["account", "entity", "destination_id"])
+    op.create_index("records_by_parent", "records", ["account", "parent_id", "entity"])
+    op.create_index(
+        "records_unsettled",
+        "records",
+        ["account", "entity", "state"],
+        sqlite_where=sa.text("state NOT IN ('synced', 'skipped')"),
+        postgresql_where=sa.text("state NOT IN ('synced', 'skipped')"),
+    )
+    op.create_index(
+        "records_with_intent",
+        "records",
+        ["account"],
+        sqlite_where=sa.text("intent IS NOT NULL"),
+        postgresql_where=sa.text("intent IS NOT NULL"),
+    )
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("mode", sa.String(length=12), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("started_at", sa.Float(), nullable=False),
+        sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.Column("owner", sa.String(length=120), nullable=False),
+        sa.Column("report", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("runs_by_account", "runs", ["account", "started_at"])

@@ -1,0 +1,213 @@
+"""Reading and writing records: plain functions of a connection, many rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tasks.ledger.tables import records
+
+BLOCK = 500
+"""Ids named in one statement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row of ``records``; the columns' meanings stand in `tasks.ledger.tables`."""
+
+    account: str
+    entity: str
+    source_id: str
+    state: str
+    first_seen_at: float
+    parent_id: str | None = None
+    destination_id: str | None = None
+    fingerprint: str | None = None
+    content_hash: str | None = None
+    content: dict[str, Any] | None = None
+    intent: dict[str, Any] | None = None
+    origin: str | None = None
+    listed: str = ""
+    reason: str | None = None
+    error: str | None = None
+    status: int | None = None
+    payload: dict[str, Any] | None = None
+    attempts: int = 0
+    next_attempt_at: float | None = None
+    seen: int = 0
+    synced_at: float | None = None
+    activities_at: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Entity and source id."""
+        return (self.entity, self.source_id)
+
+
+class Outline(NamedTuple):
+    """What is needed of a record to tell that nothing changed."""
+
+    source_id: str
+    fingerprint: str | None
+    state: str
+    next_attempt_at: float | None
+    activities_at: float | None
+
+
+_COLUMNS = tuple(field.name for field in fields(Record))
+_SELECT = select(*(records.c[name] for name in _COLUMNS))
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows, or overwrite those whose primary key is there."""
+    values = list(rows)
+    if not values:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    key = [column.name for column in table.primary_key]
+    changes = {name: statement.excluded[name] for name in values[0] if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), values)
+
+
+def save(connection: Connection, changed: Iterable[Record]) -> None:
+    """Write records whole."""
+    upsert(connection, records, ({name: getattr(record, name) for name in _COLUMNS} for record in changed))
+
+
+def load(connection: Connection, account: str, entity: str, ids: Collection[str]) -> dict[str, Record]:
+    """Return the records of these source ids, by source id."""
+    found = {}
+    for block in blocks(ids):
+        rows = connection.execute(
+            _SELECT.where(
+                records.c.account == account, records.c.entity == entity, records.c.source_id.in_(block)
+            )
+        )
+        for row in rows:
+            record = _record(row)
+            found[record.source_id] = record
+    return found
+
+
+def outline(connection: Connection, account: str, entity: str, ids: Collection[str]) -> dict[str, Outline]:
+    """Return the outlines of the known among these records, by source id."""
+    columns = select(*(records.c[name] for name in Outline._fields))
+    found: dict[str, Outline] = {}
+    for block in blocks(ids):
+        rows = connection.execute(
+            columns.where(
+                records.c.account == account, records.c.entity == entity, records.c.source_id.in_(block)
+            )
+        )
+        for row in rows:
+            found[row.source_id] = Outline._make(row)
+    return found
+
+
+def mark_seen(connection: Connection, account: str, entity: str, ids: Collection[str], walk: int) -> None:
+    """Note that a walk met these records."""
+    for block in blocks(ids):
+        connection.execute(
+            update(records)
+            .where(records.c.account == account, records.c.entity == entity, records.c.source_id.in_(block))
+            .values(seen=walk)
+        )
+
+
+def mark_activities_read(connection: Connection, account: str, ids: Collection[str], at: float) -> None:
+    """Note that these contacts' activities were read whole."""
+    for block in blocks(ids):
+        connection.execute(
+            update(records)
+            .where(
+                records.c.account == account, records.c.entity == "contacts", records.c.source_id.in_(block)
+            )
+            .values(activities_at=at)
+        )
+
+
+def with_intent(connection: Connection, account: str) -> list[Record]:
+    """Return the records with an open intent, contacts first."""
+    rows = connection.execute(_SELECT.where(records.c.account == account, records.c.intent.is_not(None)))
+    return sorted(map(_record, rows), key=lambda record: (record.entity != "contacts", record.key))
+
+
+def with_open_children(
+    connection: Connection, account: str, parents: Collection[str], now: float
+) -> set[str]:
+    """Return which of these contacts have rejected or waiting activities that are due for another try."""
+    found: set[str] = set()
+    for block in blocks(parents):
+        rows = connection.execute(
+            select(records.c.parent_id)
+            .where(
+                records.c.account == account,
+                records.c.parent_id.in_(block),
+                records.c.state.in_(("rejected", "waiting")),
+                func.coalesce(records.c.next_attempt_at, 0.0) <= now,
+            )
+            .distinct()
+        )
+        found.update(row.parent_id for row in rows)
+    return found
+
+
+def linked_to(connection: Connection, account: str, contact_id: str) -> list[Record]:
+    """Return the source contacts linked to one destination contact."""
+    rows = connection.execute(
+        _SELECT.where(
+            records.c.account == account,
+            records.c.entity == "contacts",
+            records.c.destination_id == contact_id,
+        )
+    )
+    return [_record(row) for row in rows]
+
+
+def count_by_state(connection: Connection, account: str) -> dict[tuple[str, str], int]:
+    """Return how many records are in each (entity, state)."""
+    rows = connection.execute(
+        select(records.c.entity, records.c.state, func.count())
+        .where(records.c.account == account)
+        .group_by(records.c.entity, records.c.state)
+    )
+    return {(entity, state): number for entity, state, number in rows}
+
+
+def count_rejects(connection: Connection, account: str) -> list[tuple[str, str, int]]:
+    """Return (entity, reason, number) of the refused records, the most frequent first."""
+    rows = connection.execute(
+        select(records.c.entity, records.c.reason, func.count())
+        .where(records.c.account == account, records.c.state == "rejected")
+        .group_by(records.c.entity, records.c.reason)
+        .order_by(func.count().desc(), records.c.entity, records.c.reason)
+    )
+    return [(entity, reason or "unknown", number) for entity, reason, number in rows]
+
+
+def forget_vanished(connection: Connection, account: str, entity: str, walk: int) -> int:
+    """Drop undelivered records that a complete walk did not meet: nothing is left to deliver."""
+    gone = delete(records).where(
+        records.c.account == account,
+        records.c.entity == entity,
+        records.c.seen < walk,
+        records.c.destination_id.is_(None),
+        records.c.intent.is_(None),
+    )
+    return connection.execute(gone).rowcount
+
+
+def blocks(ids: Collection[str]) -> Iterable[list[str]]:
+    """Cut ids into lists short enough for one statement."""
+    ordered = list(ids)
+    for start in range(0, len(ordered), BLOCK):
+        yield ordered[start : start + BLOCK]
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(**row._mapping)  # noqa: SLF001 - the public name of a row's mapping
