@@ -1,0 +1,216 @@
+"""Writes one contact's notes, CRM tasks and appointments, each entity in the order it arose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks.engine import outcome
+from tasks.engine.entities.child import Child, Place
+from tasks.engine.merge import Merge, changed, fill, merge
+from tasks.engine.run import Run
+from tasks.errors import ApiError, NotFound, OutcomeUnknown, RejectedRecord
+from tasks.ledger.records import Record
+from tasks.mapping import marker
+from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
+
+Content = Mapping[str, Any]
+IN = frozenset({"synced", "rejected"})
+"""States of a contact that is at the destination (a refused change leaves it there)."""
+
+
+@dataclass(slots=True)
+class ChildWriter:
+    """Brings the activities of one contact to the destination."""
+
+    run: Run
+    kind: Child
+    parent: Record | None
+    known: Mapping[str, Record]
+    _found: dict[str, tuple[str, dict[str, Any]]] | None = None
+
+    async def write(self, mapped: Mapped, fingerprint: str) -> None:
+        """Bring one activity to where it should be, and record how that went."""
+        before = self.known.get(mapped.source_id) or outcome.blank(
+            self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
+        )
+        match mapped:
+            case Skipped(reason=reason):
+                await self._skip(before, reason, fingerprint)
+            case Refused(reason=reason, message=message):
+                await self._reject(before, RejectedRecord(message, reason=reason), None, fingerprint)
+            case Desired(content=ours):
+                await self._bring(before, ours, fingerprint)
+
+    async def find(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
+        """Look for an activity at the destination by its marker."""
+        listing = await self.kind.listing(self.run.api, self._place(), ours)
+        for child_id, theirs in listing:
+            if self._source_of(theirs) == source_id:
+                return child_id, theirs
+        return None
+
+    async def _bring(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
+        parent = self.parent
+        if parent is not None and parent.state in ("skipped", "left"):
+            await self._skip(before, "contact_" + parent.state, fingerprint)
+        elif parent is None or parent.destination_id is None or parent.state not in IN:
+            await self._save(outcome.waiting(before, fingerprint), None)
+        elif before.state == "left":
+            await self._save(outcome.left(before, fingerprint), "skipped")
+        elif before.destination_id:
+            await self._update(before, ours, fingerprint)
+        elif (found := await self._listed(before.source_id, ours)) is not None:
+            await self._adopt(before, ours, fingerprint, *found)
+        else:
+            await self._create(before, ours, fingerprint)
+
+    async def _create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
+        record = outcome.sending(before, f"create-{self.kind.entity}", ours, fingerprint)
+        await self._save(record, None)
+        try:
+            child_id = await self.kind.create(self.run.api, self._place(), ours)
+        except NotFound as error:
+            if not await self._contact_is_gone():
+                await self._reject(record, error, ours, fingerprint)
+                return
+            await self._skip(outcome.not_sent(record), "contact_left", fingerprint)
+            return
+        except RejectedRecord as error:
+            await self._reject(record, error, ours, fingerprint)
+            return
+        except OutcomeUnknown as error:
+            record = outcome.unknown(record, str(error), error.status)
+            found = await self._find_quietly(before.source_id, ours)
+            if found is None:
+                await self._save(record, None)
+                return
+            await self._save(outcome.synced(record, found[0], ours, fingerprint), "recovered")
+            return
+        await self._save(outcome.synced(record, child_id, ours, fingerprint), "created")
+
+    async def _update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
+        base = before.content or {}
+        if not changed(base, ours):
+            await self._save(outcome.unchanged(before, fingerprint), "unchanged")
+            return
+        assert before.destination_id is not None  # noqa: S101 - narrows the type
+        try:
+            theirs = await self.kind.read(self.run.api, self._place(), before.destination_id)
+        except NotFound:
+            self.run.findings.remark(self.kind.entity, "deleted at the destination by someone, and left so")
+            await self._save(outcome.left(before, fingerprint), "skipped")
+            return
+        found = merge(base, ours, theirs)
+        await self._write(before, ours, fingerprint, before.destination_id, found, theirs, "updated")
+
+    async def _adopt(
+        self, before: Record, ours: dict[str, Any], fingerprint: str, child_id: str, theirs: dict[str, Any]
+    ) -> None:
+        """Link an activity of an earlier ledger; its marker tells whether a person edited its text."""
+        found, text = fill(ours, theirs), self.kind.text
+        if text in found.conflicts and marker.untouched(theirs.get(text)):
+            kept = tuple(name for name in found.conflicts if name != text)
+            found = Merge({**found.write, text: ours[text]}, kept)
+        await self._write(before, ours, fingerprint, child_id, found, theirs, "adopted")
+
+    async def _write(
+        self,
+        before: Record,
+        ours: dict[str, Any],
+        fingerprint: str,
+        child_id: str,
+        found: Merge,
+        theirs: dict[str, Any],
+        count: str,
+    ) -> None:
+        for name in found.conflicts:
+            self.run.findings.remark(self.kind.entity, f"{name} left as a person wrote it at the destination")
+        try:
+            if found.write:
+                await self.kind.update(self.run.api, self._place(), child_id, found.write, theirs)
+        except (RejectedRecord, OutcomeUnknown) as error:
+            await self._reject(before, error, found.write, fingerprint)
+            return
+        content = {**(before.content or {}), **ours}
+        wrote = found.write or count == "adopted"
+        await self._save(
+            outcome.synced(before, child_id, content, fingerprint), count if wrote else "unchanged"
+        )
+
+    async def _listed(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
+        """Under an adopted contact, what an earlier ledger wrote: its list is read once, and remembered."""
+        parent = self.parent
+        assert parent is not None  # noqa: S101 - checked by the caller
+        if self._found is None:
+            self._found = {}
+            if parent.origin == "adopted" and self.kind.entity not in parent.listed.split():
+                for child_id, theirs in await self.kind.listing(self.run.api, self._place(), ours):
+                    if known := self._source_of(theirs):
+                        self._found.setdefault(known, (child_id, theirs))
+        return self._found.pop(source_id, None)
+
+    @property
+    def listed_now(self) -> bool:
+        """Whether the list at the destination was read, so that it need not be again."""
+        return self._found is not None
+
+    async def _contact_is_gone(self) -> bool:
+        """After a refusal that names the contact: ask, and record, whether it was deleted there."""
+        parent = self.parent
+        assert parent is not None  # noqa: S101 - the contact was in
+        assert parent.destination_id is not None  # noqa: S101
+        try:
+            await self.run.api.get_contact(parent.destination_id)
+        except NotFound:
+            self.parent = outcome.left(parent, parent.fingerprint)
+            await self.run.journal.save(self.parent)
+            self.run.findings.remark("contacts", "deleted at the destination by someone, and left so")
+            return True
+        return False
+
+    async def _find_quietly(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
+        try:
+            return await self.find(source_id, ours)
+        except ApiError:
+            return None
+
+    def _source_of(self, theirs: Content) -> str | None:
+        """The source id that an activity's marker names, if we wrote it for this account."""
+        found = marker.find(theirs.get(self.kind.text))
+        if found and found.entity == self.kind.entity and found.origin == self.run.rules.origin:
+            return found.source_id
+        return None
+
+    def _place(self) -> Place:
+        assert self.parent is not None  # noqa: S101 - checked by the callers
+        assert self.parent.destination_id is not None  # noqa: S101
+        return Place(self.parent.destination_id, self.run.account.destination.calendar_id)
+
+    async def _skip(self, before: Record, reason: str, fingerprint: str) -> None:
+        self.run.findings.remark(self.kind.entity, f"skipped ({reason})")
+        await self._save(outcome.skipped(before, reason, fingerprint), "skipped")
+
+    async def _reject(
+        self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
+    ) -> None:
+        record = outcome.rejected(
+            before,
+            reason=error.reason,
+            message=str(error),
+            status=error.status,
+            payload=payload,
+            fingerprint=fingerprint,
+        )
+        await self._save(record, None)
+
+    async def _save(self, record: Record, count: str | None) -> None:
+        await self.run.journal.save(record)
+        if count:
+            self.run.findings.count(self.kind.entity, count)
+
+
+def remember_listing(parent: Record, entities: list[str]) -> Record:
+    """An adopted contact whose lists of these entities were matched by marker."""
+    return replace(parent, listed=" ".join(dict.fromkeys([*parent.listed.split(), *entities])))

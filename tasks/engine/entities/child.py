@@ -1,0 +1,50 @@
+"""What the engine needs to know of an entity that lives under a contact: one small table row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tasks.highlevel.client import ContactsApi
+
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a location keeps its children."""
+
+    contact_id: str
+    calendar_id: str | None
+
+
+class Child(Protocol):
+    """Notes, CRM tasks or appointments: how they are written and read back in normal form."""
+
+    entity: str
+    text: str
+    """The field whose last line is the marker."""
+
+    async def create(self, api: ContactsApi, place: Place, ours: Content) -> str:
+        """Create one; return its id."""
+
+    async def read(self, api: ContactsApi, place: Place, child_id: str) -> Content:
+        """Return what is there.
+
+        Raises:
+            NotFound: nothing is.
+        """
+
+    async def update(
+        self, api: ContactsApi, place: Place, child_id: str, write: Content, theirs: Content
+    ) -> None:
+        """Write these fields, leaving the others as they are."""
+
+    async def delete(self, api: ContactsApi, place: Place, child_id: str) -> None:
+        """Delete it."""
+
+    async def listing(
+        self, api: ContactsApi, place: Place, around: Mapping[str, Any]
+    ) -> list[tuple[str, Content]]:
+        """Return all of the contact's, with ids; ``around`` is one that is looked for."""

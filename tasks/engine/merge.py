@@ -1,0 +1,92 @@
+"""Three-way comparison, field by field: what we wrote, what the source says now, what the destination holds.
+
+A field that only the source changed is written. A field that only a person changed at the destination is
+left. Where both did, the person wins and the conflict is reported. An empty value at the source is no
+value: it clears nothing. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+BESIDES = frozenset({"tags", "withheld", "foreign_tags"})
+"""Entries of a contact's content that are no fields: its tags, and what we remember about it."""
+LONG_TEXTS = frozenset({"body", "description"})
+"""Fields the destination may store as HTML: compared by their words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What to write, and the fields where a person's edit stands against the source's."""
+
+    write: dict[str, Any]
+    conflicts: tuple[str, ...] = ()
+
+
+def digest(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """A short, stable digest of any JSON value."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def changed(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that the source changed since we last wrote."""
+    return {name: value for name, value in ours.items() if name not in BESIDES and base.get(name) != value}
+
+
+def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Merge:
+    """Compare a record that we wrote before; tags are `merge_tags`' business."""
+    write, conflicts = {}, []
+    for name, value in changed(base, ours).items():
+        there = theirs.get(name)
+        if same(name, there, value):
+            continue
+        if same(name, there, base.get(name)):
+            write[name] = value
+        else:
+            conflicts.append(name)
+    return Merge(write, tuple(conflicts))
+
+
+def fill(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Merge:
+    """Compare a record found at the destination and never written by this ledger: fill what is empty."""
+    write, differing = {}, []
+    for name, value in ours.items():
+        if name in BESIDES or same(name, theirs.get(name), value):
+            continue
+        if theirs.get(name) in (None, ""):
+            write[name] = value
+        else:
+            differing.append(name)
+    return Merge(write, tuple(differing))
+
+
+def merge_tags(
+    base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Tags to add and tags to remove; one that a person set is never removed."""
+    here, before, there = ours.get("tags", []), base.get("tags", []), theirs.get("tags", [])
+    add = [tag for tag in here if tag not in there and tag not in before]
+    foreign = base.get("foreign_tags", [])
+    remove = [tag for tag in before if tag not in here and tag in there and tag not in foreign]
+    return add, remove
+
+
+def same(name: str, one: Any, other: Any) -> bool:  # noqa: ANN401 - field values
+    """Whether two values of a field mean the same."""
+    if one in (None, "") and other in (None, ""):
+        return True
+    if name in LONG_TEXTS and isinstance(one, str) and isinstance(other, str):
+        return words(one) == words(other)
+    return bool(one == other)
+
+
+def words(text: str) -> str:
+    """A text without its markup and spacing."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())

@@ -1,0 +1,157 @@
+"""How a record's state changes with what happened to it: the one place that makes ledger rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tasks.engine.merge import digest
+from tasks.ledger.records import Record
+
+FREE_ATTEMPTS = 5
+"""Refusals after which a record is no longer tried by every run."""
+FIRST_PAUSE_SECONDS = 600.0
+"""The pause after that many refusals; it doubles with each further one."""
+LAST_ATTEMPT = 15
+"""Refusals after which a record is kept until its source changes or someone acts."""
+NEVER = 32_503_680_000.0
+"""The year 3000."""
+
+
+def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen: int) -> Record:
+    """A record met for the first time."""
+    return Record(
+        account=account,
+        entity=entity,
+        source_id=source_id,
+        parent_id=parent_id,
+        state="waiting",
+        first_seen_at=time.time(),
+        seen=seen,
+    )
+
+
+def synced(
+    before: Record, destination_id: str, content: Mapping[str, Any], fingerprint: str | None
+) -> Record:
+    """The destination holds what it should."""
+    return replace(
+        _calm(before),
+        state="synced",
+        destination_id=destination_id,
+        content=dict(content),
+        content_hash=digest(content),
+        fingerprint=fingerprint or before.fingerprint,
+        synced_at=time.time(),
+    )
+
+
+def unchanged(before: Record, fingerprint: str | None) -> Record:
+    """The source row differs in nothing that is synced."""
+    return replace(_calm(before), state="synced", fingerprint=fingerprint or before.fingerprint)
+
+
+def sending(before: Record, operation: str, content: Mapping[str, Any], fingerprint: str | None) -> Record:
+    """A create is about to leave: its outcome is unknown until recorded."""
+    return replace(
+        before,
+        state="unresolved",
+        fingerprint=fingerprint or before.fingerprint,
+        intent={"operation": operation, "content": dict(content), "at": time.time()},
+    )
+
+
+def unknown(before: Record, message: str, status: int) -> Record:
+    """The create's outcome could not be established; the intent stays, with the time of the last sending."""
+    assert before.intent is not None  # noqa: S101 - `sending` made it
+    return replace(
+        before,
+        state="unresolved",
+        reason="unknown_outcome",
+        error=message,
+        status=status,
+        intent={**before.intent, "at": time.time()},
+    )
+
+
+def not_sent(before: Record) -> Record:
+    """The create certainly did not happen: the record is due again."""
+    return replace(
+        before, state="waiting", intent=None, reason="not_sent", error=None, status=None, fingerprint=None
+    )
+
+
+def skipped(before: Record, reason: str, fingerprint: str | None) -> Record:
+    """Nothing is sent, by rule."""
+    return replace(_calm(before), state="skipped", reason=reason, fingerprint=fingerprint)
+
+
+def left(before: Record, fingerprint: str | None) -> Record:
+    """A person deleted it at the destination: it is left so."""
+    return replace(_calm(before), state="left", reason="deleted_at_destination", fingerprint=fingerprint)
+
+
+def waiting(before: Record, fingerprint: str | None) -> Record:
+    """Its contact is not in yet."""
+    return replace(_calm(before), state="waiting", reason="waiting_for_contact", fingerprint=fingerprint)
+
+
+def ambiguous(before: Record, reason: str, candidates: tuple[str, ...], fingerprint: str | None) -> Record:
+    """A person decides which contact it is."""
+    return replace(
+        _calm(before),
+        state="ambiguous",
+        reason="ambiguous",
+        error=reason,
+        payload={"candidates": list(candidates)},
+        fingerprint=fingerprint,
+    )
+
+
+def rejected(
+    before: Record,
+    *,
+    reason: str,
+    message: str,
+    status: int,
+    payload: Mapping[str, Any] | None,
+    fingerprint: str | None,
+) -> Record:
+    """It was refused: kept with payload and reason, tried again at once, later in growing intervals."""
+    same = before.state == "rejected" and before.fingerprint == fingerprint
+    attempts = before.attempts + 1 if same else 1
+    return replace(
+        before,
+        state="rejected",
+        intent=None,
+        reason=reason[:40],
+        error=message,
+        status=status,
+        payload=None if payload is None else dict(payload),
+        attempts=attempts,
+        next_attempt_at=_next_attempt(attempts),
+        fingerprint=fingerprint,
+    )
+
+
+def _next_attempt(attempts: int) -> float | None:
+    if attempts < FREE_ATTEMPTS:
+        return None
+    if attempts >= LAST_ATTEMPT:
+        return NEVER
+    return time.time() + FIRST_PAUSE_SECONDS * 2.0 ** (attempts - FREE_ATTEMPTS)
+
+
+def _calm(before: Record) -> Record:
+    return replace(
+        before,
+        intent=None,
+        reason=None,
+        error=None,
+        status=None,
+        payload=None,
+        attempts=0,
+        next_attempt_at=None,
+    )

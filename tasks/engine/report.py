@@ -1,0 +1,120 @@
+"""What a run did: counts per entity, requests, warnings, and the one word for it all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.settings import ENTITIES
+
+Status = Literal["ok", "degraded", "failed"]
+COUNTS = (
+    "read",
+    "created",
+    "adopted",
+    "updated",
+    "unchanged",
+    "deleted",
+    "skipped",
+    "rejected",
+    "recovered",
+    "waiting",
+    "unresolved",
+    "ambiguous",
+)
+"""Each record read is in exactly one of the others; `recovered` may also count an earlier run's write."""
+OPEN = ("rejected", "waiting", "unresolved", "ambiguous")
+"""What keeps a run from being ok: taken from the ledger when the run ends."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """Counts and warnings, gathered while a run goes on."""
+
+    counts: dict[str, Counter[str]] = field(
+        default_factory=lambda: {entity: Counter() for entity in ENTITIES}
+    )
+    remarks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(entity, sentence) → how many records it is about."""
+    warnings: list[str] = field(default_factory=list)
+    degraded: bool = False
+
+    def count(self, entity: str, outcome: str, number: int = 1) -> None:
+        """Add to one of `COUNTS`."""
+        self.counts[entity][outcome] += number
+
+    def remark(self, entity: str, sentence: str, number: int = 1) -> None:
+        """Note something about records, to be shown once with their number."""
+        self.remarks[entity, sentence] += number
+
+    def warn(self, sentence: str, *, degrades: bool = False) -> None:
+        """Note something about the run."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+        self.degraded = self.degraded or degrades
+
+    def all_warnings(self) -> list[str]:
+        """Warnings about the run, then remarks with their numbers."""
+        return self.warnings + [
+            f"{entity}: {number} {sentence}" for (entity, sentence), number in sorted(self.remarks.items())
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The report of one run, as ``--json`` prints it."""
+
+    account: str
+    run_id: str
+    mode: str
+    status: Status
+    entities: dict[str, dict[str, int]]
+    requests: dict[str, int]
+    warnings: list[str]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON document of the interface."""
+        return {
+            "account": self.account,
+            "run_id": self.run_id,
+            "mode": self.mode,
+            "status": self.status,
+            "entities": self.entities,
+            "requests": self.requests,
+            "warnings": self.warnings,
+            "seconds": self.seconds,
+        }
+
+
+def entity_counts(findings: Findings, open_records: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Counts per entity; what is open comes from the ledger, so that nothing older is forgotten."""
+    return {
+        entity: {
+            name: open_records.get((entity, name), 0) if name in OPEN else findings.counts[entity][name]
+            for name in COUNTS
+        }
+        for entity in ENTITIES
+    }
+
+
+def markdown(report: Report) -> str:
+    """The report for people, as markdown."""
+    shown = [name for name in COUNTS if any(report.entities[entity].get(name) for entity in report.entities)]
+    lines = [
+        f"**{report.account}**: {report.status} · {report.mode} · {report.seconds:.1f} s · `{report.run_id}`",
+        "",
+        "| entity | " + " | ".join(shown) + " |",
+        "| --- |" + " ---: |" * len(shown),
+        *(
+            f"| {entity} | " + " | ".join(str(counts.get(name, 0)) for name in shown) + " |"
+            for entity, counts in report.entities.items()
+        ),
+        "",
+        "Requests: "
+        + ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in report.requests.items()),
+    ]
+    if report.warnings:
+        lines += ["", *(f"- {warning}" for warning in report.warnings)]
+    return "\n".join(lines) + "\n"

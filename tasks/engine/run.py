@@ -1,0 +1,276 @@
+"""One run: its connections, its ledger, its findings, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from tasks.engine.report import OPEN, Findings, Report, Status, entity_counts
+from tasks.errors import ConfigurationError, Fatal
+from tasks.highlevel.access import BearerToken
+from tasks.highlevel.client import ContactsApi
+from tasks.highlevel.quota import Quota
+from tasks.identity.directory import Directory
+from tasks.identity.location import Location, learn
+from tasks.ledger import facts, migrate, records
+from tasks.ledger.database import Database, open_engine
+from tasks.ledger.journal import Journal
+from tasks.ledger.lease import Lease, hold
+from tasks.ledger.tables import runs
+from tasks.mapping.rules import Rules
+from tasks.options import SyncOptions
+from tasks.settings import ENTITIES, Account, Settings, resolve_secret
+from tasks.transport import Transport
+from tasks.voipstudio.client import ApiKey, VoipStudio
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Fatal):
+    """The run was asked to stop; what it did is recorded and the next run continues."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything the steps of one run share."""
+
+    id: str
+    name: str
+    account: Account
+    options: SyncOptions
+    rules: Rules
+    database: Database
+    journal: Journal
+    source: VoipStudio
+    api: ContactsApi
+    quota: Quota
+    source_wire: Transport
+    destination_wire: Transport
+    walk: int
+    findings: Findings = field(default_factory=Findings)
+    started: float = field(default_factory=time.time)
+    stop_reason: str | None = None
+    _directory: Directory | None = None
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The entities this run writes."""
+        return tuple(entity for entity in ENTITIES if not self.options.only or entity in self.options.only)
+
+    @property
+    def full(self) -> bool:
+        """Whether everything is looked at again, however unchanged it seems."""
+        return self.options.mode == "full"
+
+    def check(self) -> None:
+        """Raise where the run was asked to stop.
+
+        Raises:
+            Stopped: no new work is to be taken.
+        """
+        if self.stop_reason:
+            raise Stopped(self.stop_reason)
+
+    async def directory(self) -> Directory:
+        """The location's contacts, brought up to date once a run, on first need."""
+        async with self._learning:
+            if self._directory is None:
+                location = await self.location(again=self.full)
+                directory = Directory(self.database, self.name, location)
+                await directory.refresh(
+                    self.api, lag=self.account.destination.search_lag_seconds, whole=self.full
+                )
+                self._directory = directory
+            return self._directory
+
+    async def location(self, *, again: bool = False) -> Location:
+        """What is known of the location."""
+        return await learn(self.api, self.database, self.name, self.account.mapping, again=again)
+
+
+@asynccontextmanager
+async def open_run(
+    name: str, settings: Settings, options: SyncOptions, *, kind: str = "sync"
+) -> AsyncIterator[Run]:
+    """Open an account's connections and ledger for one run; everything is closed at the end.
+
+    Raises:
+        ConfigurationError: unknown account, missing secret, unusable database URL.
+        LedgerUnavailable: the state database cannot be used.
+    """
+    account = settings.account(name)
+    key = resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
+    token = resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
+    if account.mapping.deletes != "ignore":
+        raise ConfigurationError(f"accounts.{name}.mapping.deletes: only 'ignore' is supported so far")
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
+    database = Database(open_engine(settings.state.url))
+    try:
+        await database.do(migrate.upgrade)
+        async with hold(
+            database,
+            account.destination.location_id,
+            run_id,
+            wait=options.wait_seconds,
+            usage=lambda: quota.usage(ahead=quota.limit),
+            tell=log.warning,
+            about={"run": run_id, "account": name, "kind": kind},
+        ) as lease:
+            if lease.predecessor:
+                quota.adopt(lease.predecessor, sent_until=lease.sent_until)
+            source_wire = Transport(
+                "VoIPstudio", account.source.base_url, ApiKey(key), connections=account.source.concurrency + 1
+            )
+            destination_wire = Transport(
+                "HighLevel",
+                account.destination.base_url,
+                BearerToken(token),
+                pacer=LeasedQuota(quota, lease),
+                connections=account.destination.concurrency,
+            )
+            try:
+                run = Run(
+                    id=run_id,
+                    name=name,
+                    account=account,
+                    options=options,
+                    rules=Rules.of(name, account),
+                    database=database,
+                    journal=Journal(database),
+                    source=VoipStudio(source_wire, account=name),
+                    api=ContactsApi(
+                        destination_wire,
+                        location_id=account.destination.location_id,
+                        version=account.destination.api_version,
+                    ),
+                    quota=quota,
+                    source_wire=source_wire,
+                    destination_wire=destination_wire,
+                    walk=await database.do(lambda connection: _begin_walk(connection, name)),
+                )
+                await database.do(lambda connection: _begin(connection, run, kind))
+                with _stop_on_signals(run):
+                    yield run
+            finally:
+                await source_wire.close()
+                await destination_wire.close()
+    finally:
+        database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedQuota:
+    """The pacer of a location whose lease we hold: nothing leaves without it."""
+
+    quota: Quota
+    lease: Lease
+
+    async def permit(self) -> int:
+        """Wait for the quota; raise where the lease was lost meanwhile."""
+        number = await self.quota.permit()
+        self.lease.check()
+        return number
+
+    def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
+        """Hand an answer on to the quota."""
+        self.quota.observe(permit, status, headers)
+
+
+async def conclude(run: Run, error: BaseException | None = None) -> Report:
+    """Decide how the run ended, from the ledger's counts, and keep its report."""
+    if error is not None:
+        run.findings.warnings.insert(0, str(error) or type(error).__name__)
+    open_records = await run.database.do(lambda connection: records.count_by_state(connection, run.name))
+    rejects = await run.database.do(lambda connection: records.count_rejects(connection, run.name))
+    for entity, reason, number in rejects:
+        run.findings.remark(entity, f"rejected ({reason})", number)
+    entities = entity_counts(run.findings, open_records)
+    unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
+    status: Status = (
+        "failed" if error is not None else "degraded" if unsettled or run.findings.degraded else "ok"
+    )
+    source, destination = run.source_wire.tally, run.destination_wire.tally
+    report = Report(
+        account=run.name,
+        run_id=run.id,
+        mode=run.options.mode,
+        status=status,
+        entities=entities,
+        requests={
+            "source": source.reads,
+            "destination_reads": destination.reads,
+            "destination_writes": destination.writes,
+            "throttled": source.throttled + destination.throttled,
+            "retried": source.retried + destination.retried,
+        },
+        warnings=run.findings.all_warnings(),
+        seconds=round(time.time() - run.started, 3),
+    )
+    done = (
+        update(runs)
+        .where(runs.c.id == run.id)
+        .values(status=status, finished_at=time.time(), report=report.as_json())
+    )
+    await run.database.do(lambda connection: connection.execute(done))
+    return report
+
+
+def _begin_walk(connection: Connection, account: str) -> int:
+    known = facts.get(connection, account, "walk")
+    number = (known[0] if known else 0) + 1
+    facts.put(connection, account, "walk", number)
+    return int(number)
+
+
+def _begin(connection: Connection, run: Run, kind: str) -> None:
+    """Enter the run; one that is still called running is dead, for we hold the lease."""
+    dead = update(runs).where(runs.c.account == run.name, runs.c.status == "running")
+    connection.execute(dead.values(status="failed", finished_at=time.time()))
+    row: dict[str, Any] = {
+        "id": run.id,
+        "account": run.name,
+        "kind": kind,
+        "mode": run.options.mode,
+        "status": "running",
+        "started_at": run.started,
+        "owner": f"{socket.gethostname()}:{os.getpid()}",
+    }
+    connection.execute(insert(runs), row)
+
+
+@contextmanager
+def _stop_on_signals(run: Run) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into a request to stop, where this is the process's main loop."""
+
+    def stop(received: signal.Signals) -> None:
+        run.stop_reason = f"stopped by {received.name}: what was done is recorded, the next run continues"
+        log.warning("%s: stopping, what is under way is finished and recorded", received.name)
+
+    loop, caught = asyncio.get_running_loop(), []
+    for received in (signal.SIGTERM, signal.SIGINT):
+        try:
+            before = signal.getsignal(received)
+            loop.add_signal_handler(received, stop, received)
+        except (ValueError, RuntimeError, NotImplementedError):
+            continue  # not the main thread, or no such signals here: its owner stops us otherwise
+        caught.append((received, before))
+    try:
+        yield
+    finally:
+        for received, before in caught:
+            loop.remove_signal_handler(received)
+            signal.signal(received, before)

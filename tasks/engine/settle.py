@@ -1,0 +1,106 @@
+"""Establishes the truth about writes whose outcome was never recorded: of this run, or of one that died.
+
+What the destination shows is confirmed at once. That it does not show something is believed only some
+time after the sending: the request may still be on its way. Then the record is sent again, by the same
+path as any other. What cannot be established stays `unresolved` and is asked for again by the next run.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from tasks.engine import outcome
+from tasks.engine.children import ChildWriter
+from tasks.engine.contacts import ContactWriter
+from tasks.engine.run import Run
+from tasks.engine.shape import Bundle
+from tasks.engine.write import CHILDREN, Writer
+from tasks.errors import ApiError
+from tasks.ledger import records
+from tasks.ledger.records import Record
+from tasks.mapping.desired import Desired
+
+
+async def settle(run: Run, writer: Writer) -> int:
+    """Settle all open intents; return how many there were."""
+    opened = await run.database.do(lambda connection: records.with_intent(connection, run.name))
+    if not opened:
+        return 0
+    absent = [record for record in opened if not await _confirmed(run, record)]
+    if absent and await _wait(run, absent):
+        absent = [record for record in absent if not await _confirmed(run, record)]
+    again = [record for record in absent if await _due(run, record) <= time.time()]
+    for record in again:
+        await run.journal.save(outcome.not_sent(record))
+    await writer.load(_bundles(again))
+    return len(opened)
+
+
+async def _confirmed(run: Run, record: Record) -> bool:
+    """Look for a record at the destination; record it where it is there."""
+    run.check()
+    assert record.intent is not None  # noqa: S101 - selected for having one
+    ours = record.intent["content"]
+    try:
+        found = await _find(run, record, ours)
+    except ApiError:
+        return False
+    if found is None:
+        return False
+    done = outcome.synced(record, found, ours, record.fingerprint)
+    await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
+    run.findings.count(record.entity, "recovered")
+    return True
+
+
+async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None:
+    if record.entity == "contacts":
+        return await ContactWriter(run).probe(ours)
+    parents = await run.database.do(
+        lambda connection: records.load(connection, run.name, "contacts", [record.parent_id or ""])
+    )
+    parent = parents.get(record.parent_id or "")
+    if parent is None or parent.destination_id is None:
+        return None
+    found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
+    return None if found is None else found[0]
+
+
+async def _wait(run: Run, absent: list[Record]) -> bool:
+    """Wait until absence means something, but not for the search index; tell whether that took any time."""
+    latest = time.time() + run.account.destination.settle_seconds
+    due = [instant for record in absent if (instant := await _due(run, record)) <= latest]
+    waited = False
+    while due and (pause := max(due) - time.time()) > 0:
+        run.check()
+        await run.destination_wire.sleep(min(pause, 1.0))
+        waited = True
+    return waited
+
+
+async def _due(run: Run, record: Record) -> float:
+    """When it may be believed that what the destination does not show is not there, UTC seconds."""
+    assert record.intent is not None  # noqa: S101 - selected for having one
+    settings, sent = run.account.destination, float(record.intent["at"])
+    if record.entity != "contacts":
+        return sent + settings.settle_seconds
+    if (await run.location()).allows_duplicates:
+        return sent + max(settings.settle_seconds, settings.search_lag_seconds)
+    return sent  # the location itself keeps a second one out
+
+
+def _bundles(again: list[Record]) -> list[Bundle]:
+    """What certainly was not done, as work for the writer."""
+    found: dict[str, Bundle] = {}
+    for record in again:
+        assert record.intent is not None  # noqa: S101
+        contact_id = record.source_id if record.entity == "contacts" else record.parent_id or ""
+        bundle = found.setdefault(contact_id, Bundle(contact_id))
+        desired = Desired(record.entity, record.source_id, record.parent_id, record.intent["content"])
+        bundle.fingerprints[record.key] = record.fingerprint or ""
+        if record.entity == "contacts":
+            bundle.contact = desired
+        else:
+            bundle.children.setdefault(record.entity, []).append(desired)
+    return list(found.values())

@@ -1,0 +1,132 @@
+"""The steps of a sync, each a method: the machine that flows turn, and tests without Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from tasks.engine.read import Batch, Reader
+from tasks.engine.report import Report
+from tasks.engine.run import Run, conclude, open_run
+from tasks.engine.settle import settle
+from tasks.engine.shape import Work, bundles
+from tasks.engine.write import Writer
+from tasks.errors import VoipsyncError
+from tasks.options import SyncOptions
+from tasks.settings import Settings, load
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: contacts read, contacts the source says it has, contacts brought there."""
+
+    read: int = 0
+    total: int | None = None
+    done: int = 0
+
+
+Watcher = Callable[[Progress], None]
+watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
+"""Who is told of a run's progress: the command line sets it around a flow."""
+
+
+class Steps:
+    """One sync, step by step: prepare, then read, map and write batch after batch, then finish.
+
+    A plain class, as `Batch` and `Work` are: Prefect looks through dataclasses that are handed to a task,
+    field by field, and this one leads to everything.
+
+    Attributes:
+        done: contacts brought to the destination.
+        error: what ended the run early, if anything did.
+        shown: where the shell shows the progress, if it does.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.reader = Reader(run)
+        self.writer = Writer(run)
+        self.done = 0
+        self.error: VoipsyncError | None = None
+        self.shown: object = None
+
+    async def prepare(self) -> int:
+        """Establish the truth about what an earlier run left unknown."""
+        return await settle(self.run, self.writer)
+
+    async def read(self) -> Batch | None:
+        """Read on until there is a batch of changes; None at the end."""
+        return await self.reader.next()
+
+    def map(self, batch: Batch) -> Work:
+        """What the destination should hold."""
+        return Work(bundles(batch, self.run.rules))
+
+    async def write(self, work: Work) -> int:
+        """Bring it there."""
+        await self.writer.load(work.bundles, advance=self._advance)
+        return len(work.bundles)
+
+    async def finish(self) -> int:
+        """Establish the truth about what this run left unknown."""
+        return await settle(self.run, self.writer)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return Progress(self.reader.walk.rows, self.reader.walk.total, self.done)
+
+    async def conclude(self) -> Report:
+        """Keep the run's report."""
+        report = await conclude(self.run, self.error)
+        log.info("run %s of %s: %s", report.run_id, report.account, report.status)
+        return report
+
+    def _advance(self, number: int) -> None:
+        self.done += number
+        if watch := watching.get():
+            watch(self.progress)
+
+
+@asynccontextmanager
+async def open_steps(
+    account: str, options: SyncOptions, settings: Settings | None = None
+) -> AsyncIterator[Steps]:
+    """Open a run of an account; whatever goes wrong inside, the ledger records that it ended."""
+    async with open_run(account, settings or load(), options) as run:
+        steps = Steps(run)
+        try:
+            yield steps
+        except BaseException as error:
+            await asyncio.shield(conclude(run, error))
+            raise
+
+
+async def turn(steps: Steps) -> None:
+    """Do a whole sync, batch after batch, without Prefect; reading is one batch ahead of writing."""
+    await steps.prepare()
+    ahead = asyncio.create_task(steps.read())
+    try:
+        while (batch := await ahead) is not None:
+            ahead = asyncio.create_task(steps.read())
+            if len(batch):
+                await steps.write(steps.map(batch))
+    finally:
+        ahead.cancel()
+    await steps.finish()
+
+
+async def sync_once(account: str, options: SyncOptions, settings: Settings | None = None) -> Report:
+    """Run one sync of an account without Prefect and return its report."""
+    async with open_steps(account, options, settings) as steps:
+        try:
+            await turn(steps)
+        except VoipsyncError as error:
+            steps.error = error
+        return await steps.conclude()

@@ -1,0 +1,42 @@
+"""An account whose two services are a sandbox."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sandbox.client import Box
+from tasks.engine.report import Report
+from tasks.engine.steps import sync_once
+from tasks.options import SyncOptions
+from tasks.settings import Account, Settings, State
+
+KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
+
+
+def settings_of(box: Box, url: str, **sections: dict[str, Any]) -> Settings:
+    """Settings of account ``acme``, synced from and into the sandbox; sections add to or change its tables."""
+    os.environ[KEY], os.environ[TOKEN] = box.api_key, box.token
+    tables: dict[str, dict[str, Any]] = {
+        "source": {"base_url": box.voipstudio_url, "api_key": f"${{{KEY}}}", "timezone": "Europe/London"},
+        "destination": {
+            "base_url": box.highlevel_url,
+            "location_id": box.location_id,
+            "token": f"${{{TOKEN}}}",
+            "calendar_id": box.calendar_id,
+            "settle_seconds": 0.2,
+            "search_lag_seconds": 1.0,
+        },
+        "mapping": {"default_country": "GB"},
+    }
+    for name, values in sections.items():
+        tables[name] = {**tables[name], **values}
+    return Settings(state=State(url=url), accounts={"acme": Account.model_validate(tables)})
+
+
+async def sync(
+    box: Box, url: str, *, mode: str = "incremental", only: tuple[str, ...] = (), **sections: Any
+) -> Report:
+    """Sync the sandbox once, without Prefect."""
+    options = SyncOptions.model_validate({"mode": mode, "only": only})
+    return await sync_once("acme", options, settings_of(box, url, **sections))
