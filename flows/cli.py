@@ -1,0 +1,224 @@
+"""The ``voipsync`` command: thin over the flows, and the only module that imports them.
+
+Configuration and arguments are checked before Prefect is imported: a slip costs a moment, not a server start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from tasks import settings as configuration
+from tasks.errors import VoipsyncError
+from tasks.settings import ENTITIES, Account, Settings, resolve_secret
+
+if TYPE_CHECKING:
+    from tasks.engine.report import Report
+
+EXIT = {"ok": 0, "degraded": 3, "failed": 1}
+PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+}
+"""What `[tool.prefect]` says, for those who run the command elsewhere than in the project's folder."""
+
+
+class _Commands(click.Group):
+    """Shows our errors as one line, with the exit code that the interface promises."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        try:
+            return super().invoke(ctx)
+        except VoipsyncError as error:
+            _fail(str(error), error.exit_code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"voipsync: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file [./voipsync.toml]."
+)
+@click.version_option(package_name="voipsync")
+def main(config: Path | None) -> None:
+    """Keep the contacts, notes, tasks and appointments of VoIPstudio in step with a HighLevel location.
+
+    Exit codes: 0 all well; 3 finished, but some records are rejected or unresolved; 1 failed; 2 usage or
+    configuration.
+    """
+    if config is not None:
+        os.environ["VOIPSYNC_CONFIG"] = str(config)
+
+
+def _account(name: str) -> tuple[Settings, Account]:
+    """Check all that can be checked about an account without asking anybody."""
+    settings = configuration.load()
+    account = settings.account(name)
+    resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
+    resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
+    return settings, account
+
+
+def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+    if wrong := [entity for entity in chosen if entity not in ENTITIES]:
+        raise click.BadParameter(f"{', '.join(wrong)}: choose from {', '.join(ENTITIES)}")
+    return chosen
+
+
+@main.command()
+@click.argument("account")
+@click.option(
+    "--mode",
+    type=click.Choice(["incremental", "full"]),
+    default="incremental",
+    show_default=True,
+    help="incremental: what changed at the source; full: everything is mapped and compared again.",
+)
+@click.option(
+    "--only", callback=_entities, metavar="E,E", help=f"Entities to write, of: {', '.join(ENTITIES)}."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    help="Seconds to wait for another run on the same location.",
+)
+@click.option("--no-wait", is_flag=True, help="Fail at once where another run is under way.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
+def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: bool, as_json: bool) -> None:
+    """Sync ACCOUNT once."""
+    _account(account)
+    report = _run_sync(account, {"mode": mode, "only": only, "wait_seconds": 0.0 if no_wait else wait})
+    _show(report, as_json=as_json)
+    sys.exit(EXIT[report.status])
+
+
+def _run_sync(account: str, options: dict[str, Any]) -> Report:
+    """Run the flow in this process, with a progress bar on a terminal."""
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
+    from flows.sync import sync as flow  # noqa: PLC0415 - imports Prefect: seconds
+    from flows.terminal import bar  # noqa: PLC0415 - after the checks
+    from tasks.options import SyncOptions  # noqa: PLC0415
+
+    async def run() -> Report:
+        with bar(account):
+            state = await flow(account, SyncOptions(**options), return_state=True)
+        made: Report | None = getattr(state.data, "result", None)
+        if made is None:
+            raise VoipsyncError(state.message or "the flow ended without a report")
+        return made
+
+    return asyncio.run(run())
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        return
+    from flows.terminal import table  # noqa: PLC0415
+
+    table(report)
+
+
+@main.command()
+@click.option(
+    "--contacts", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Contacts to sync."
+)
+@click.option("--keep", is_flag=True, help="Leave the sandbox and its ledger there until Ctrl-C.")
+def demo(contacts: int, keep: bool) -> None:
+    """Sync a sandbox twice: the second run writes nothing."""
+    from flows.demo import demonstrate  # noqa: PLC0415
+
+    sys.exit(
+        demonstrate(contacts, keep=keep, sync=_run_sync, show=lambda report: _show(report, as_json=False))
+    )
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print them as one JSON document.")
+def operations(as_json: bool) -> None:
+    """List the operations of the Contacts API that `call` can run."""
+    from tasks.highlevel.operations import OPERATIONS  # noqa: PLC0415
+
+    rows = [
+        {"name": one.name, "method": one.method, "path": one.path, "scope": one.scope, "summary": one.summary}
+        for one in OPERATIONS.values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    widths = [max(len(row[key]) for row in rows) for key in ("name", "method", "path")]
+    for row in rows:
+        click.echo(
+            f"{row['name']:<{widths[0]}}  {row['method']:<{widths[1]}}  {row['path']:<{widths[2]}}  {row['scope']}"
+        )
+
+
+@main.command()
+@click.argument("account")
+@click.argument("operation")
+@click.argument("values", nargs=-1, metavar="key=value ...")
+@click.option("--clear", is_flag=True, help="Show personal data in the answer (secrets never).")
+def call(account: str, operation: str, values: tuple[str, ...], clear: bool) -> None:
+    """Run one OPERATION of the Contacts API by hand and print the answer, redacted.
+
+    A value that is JSON is sent as such (pinned=true, tags='["vip"]'), anything else as text. `voipsync
+    operations` lists what there is.
+    """
+    _settings, chosen = _account(account)
+    from tasks.highlevel.by_hand import call_by_hand  # noqa: PLC0415
+
+    answer = asyncio.run(call_by_hand(account, chosen, operation, values, clear=clear))
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+@main.group()
+def sandbox() -> None:
+    """The two services, modelled for development."""
+
+
+@sandbox.command()
+@click.option("--contacts", type=click.IntRange(0, 1_000_000), default=200, show_default=True)
+def serve(contacts: int) -> None:
+    """Serve both sandbox services until Ctrl-C, and print their addresses."""
+    from flows.demo import serve_sandbox  # noqa: PLC0415
+
+    serve_sandbox(contacts)
+
+
+@main.group()
+def db() -> None:
+    """The ledger's database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the ledger's database to the current schema (also done on first use)."""
+    from tasks.ledger import migrate  # noqa: PLC0415
+    from tasks.ledger.database import Database, open_engine  # noqa: PLC0415
+
+    database = Database(open_engine(configuration.load().state.url))
+    try:
+        changed = database.now_do(migrate.upgrade)
+    finally:
+        database.close()
+    click.echo(f"the ledger is at revision {migrate.HEAD}" + ("" if changed else " already"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What a run looks like on a terminal: a bar on stderr while it goes on, a table on stdout at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tasks.engine.report import COUNTS, Report
+from tasks.engine.steps import Progress as How
+from tasks.engine.steps import watching
+
+
+@contextmanager
+def bar(account: str) -> Iterator[None]:
+    """Show a progress bar around a run, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        line = shown.add_task(f"{account}: contacts", total=None)
+        token = watching.set(lambda how: _move(shown, line, how))
+        try:
+            yield
+        finally:
+            watching.reset(token)
+
+
+def _move(shown: Progress, line: TaskID, how: How) -> None:
+    shown.update(line, completed=how.done, total=how.total)
+
+
+def table(report: Report) -> None:
+    """Print a report for people."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console.print(
+        f"{report.account}: {report.status} ({report.mode}, {report.seconds:.1f} s, run {report.run_id})"
+    )
+    shown = [
+        name for name in COUNTS if name == "read" or any(one.get(name) for one in report.entities.values())
+    ]
+    made = Table(box=None, pad_edge=False)
+    made.add_column("")
+    for name in shown:
+        made.add_column(name, justify="right")
+    for entity, counts in report.entities.items():
+        made.add_row(entity, *(str(counts.get(name, 0)) for name in shown))
+    console.print(made)
+    requests = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in report.requests.items())
+    console.print(f"requests: {requests}")
+    for warning in report.warnings:
+        console.print(f"- {warning}", markup=False)

@@ -1,0 +1,57 @@
+"""Prefect tasks and states that show a run: progress and report artifacts, and the flow run's final state."""
+
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from tasks.engine.report import Report, markdown
+from tasks.engine.steps import Steps
+
+
+async def show_progress(steps: Steps) -> None:
+    """Show on the run's page in the Prefect UI how far it is, in percent of the contacts read so far."""
+    progress = steps.progress
+    percent = min(100.0, 100.0 * progress.read / progress.total) if progress.total else 0.0
+    about = f"{progress.read} of about {progress.total or '?'} contacts read, {progress.done} written"
+    if isinstance(steps.shown, UUID):
+        await aupdate_progress_artifact(artifact_id=steps.shown, progress=percent, description=about)
+    else:
+        key = f"progress-{_key(steps.run.name)}"
+        steps.shown = await acreate_progress_artifact(progress=percent, key=key, description=about)
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+async def report(steps: Steps) -> Report:
+    """Record how the run ended, and show it in the Prefect UI as a table and as text."""
+    made = await steps.conclude()
+    about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
+    table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
+    await acreate_table_artifact(table=table, key=f"report-{_key(made.account)}", description=about)
+    await acreate_markdown_artifact(markdown(made), key=f"summary-{_key(made.account)}", description=about)
+    return made
+
+
+def final_state(made: Report) -> State[Report]:
+    """The flow run's state: it says what the report says."""
+    message = made.warnings[0] if made.warnings and made.status != "ok" else f"run {made.run_id}"
+    match made.status:
+        case "failed":
+            return Failed(message=message, data=made)
+        case "degraded":
+            return Completed(name="Degraded", message=message, data=made)
+        case _:
+            return Completed(message=message, data=made)
+
+
+def _key(account: str) -> str:
+    """An account's name as part of an artifact key: lower-case letters, digits and dashes."""
+    return account.replace("_", "-").strip("-")
