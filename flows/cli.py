@@ -1,6 +1,7 @@
 """The ``voipsync`` command: thin over the flows, and the only module that imports them.
 
 Configuration and arguments are checked before Prefect is imported: a slip costs a moment, not a server start.
+Whatever takes long to import is imported where it is used, for the same reason.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import click
 
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
-from tasks.settings import ENTITIES, Account, Settings, resolve_secret
+from tasks.settings import ENTITIES, Account, resolve_secret
 
 if TYPE_CHECKING:
     from tasks.engine.report import Report
@@ -45,30 +46,42 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _configured(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    """Whatever reads the configuration later, here or in a flow, finds it where the option says."""
+    if value is not None:
+        os.environ["VOIPSYNC_CONFIG"] = str(value.absolute())
+
+
+config = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_configured,
+    expose_value=False,
+    is_eager=True,
+    help="Configuration file.  [$VOIPSYNC_CONFIG, else ./voipsync.toml]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
 @click.group(
     cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file [./voipsync.toml]."
-)
+@config
 @click.version_option(package_name="voipsync")
-def main(config: Path | None) -> None:
+def main() -> None:
     """Keep the contacts, notes, tasks and appointments of VoIPstudio in step with a HighLevel location.
 
     Exit codes: 0 all well; 3 finished, but some records are rejected or unresolved; 1 failed; 2 usage or
     configuration.
     """
-    if config is not None:
-        os.environ["VOIPSYNC_CONFIG"] = str(config)
 
 
-def _account(name: str) -> tuple[Settings, Account]:
+def _account(name: str) -> Account:
     """Check all that can be checked about an account without asking anybody."""
-    settings = configuration.load()
-    account = settings.account(name)
+    account = configuration.load().account(name)
     resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
     resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
-    return settings, account
+    return account
 
 
 def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -98,7 +111,8 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     help="Seconds to wait for another run on the same location.",
 )
 @click.option("--no-wait", is_flag=True, help="Fail at once where another run is under way.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
+@json_option
+@config
 def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: bool, as_json: bool) -> None:
     """Sync ACCOUNT once."""
     _account(account)
@@ -112,7 +126,7 @@ def _run_sync(account: str, options: dict[str, Any]) -> Report:
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
     from flows.sync import sync as flow  # noqa: PLC0415 - imports Prefect: seconds
-    from flows.terminal import bar  # noqa: PLC0415 - after the checks
+    from flows.terminal import bar  # noqa: PLC0415
     from tasks.options import SyncOptions  # noqa: PLC0415
 
     async def run() -> Report:
@@ -126,7 +140,7 @@ def _run_sync(account: str, options: dict[str, Any]) -> Report:
     return asyncio.run(run())
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: Report, *, as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
         return
@@ -144,43 +158,57 @@ def demo(contacts: int, keep: bool) -> None:
     """Sync a sandbox twice: the second run writes nothing."""
     from flows.demo import demonstrate  # noqa: PLC0415
 
-    sys.exit(
-        demonstrate(contacts, keep=keep, sync=_run_sync, show=lambda report: _show(report, as_json=False))
-    )
+    sys.exit(demonstrate(contacts, keep=keep, sync=_run_sync, show=_show))
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print them as one JSON document.")
+@click.argument("account", required=False)
+@json_option
+@config
+def status(account: str | None, as_json: bool) -> None:
+    """Show how ACCOUNT (or every account) stands: last runs, what is open and why, quota, freshness."""
+    settings = configuration.load()
+    names = [account] if account else sorted(settings.accounts)
+    chosen = {name: settings.account(name) for name in names}
+    from flows.terminal import standing  # noqa: PLC0415
+    from tasks.engine.status import standings  # noqa: PLC0415
+
+    found = standings(settings.state.url, chosen)
+    if as_json:
+        click.echo(json.dumps({"accounts": found}, ensure_ascii=False))
+    else:
+        for one in found:
+            standing(one)
+
+
+@main.command()
+@json_option
 def operations(as_json: bool) -> None:
-    """List the operations of the Contacts API that `call` can run."""
+    """List the operations of the Contacts API that `call` can run, with the scope that each needs."""
+    from flows.terminal import listing  # noqa: PLC0415
     from tasks.highlevel.operations import OPERATIONS  # noqa: PLC0415
 
-    rows = [
-        {"name": one.name, "method": one.method, "path": one.path, "scope": one.scope, "summary": one.summary}
-        for one in OPERATIONS.values()
-    ]
+    columns = ("name", "method", "path", "scope", "summary")
+    rows = [{column: getattr(one, column) for column in columns} for one in OPERATIONS.values()]
     if as_json:
         click.echo(json.dumps(rows))
-        return
-    widths = [max(len(row[key]) for row in rows) for key in ("name", "method", "path")]
-    for row in rows:
-        click.echo(
-            f"{row['name']:<{widths[0]}}  {row['method']:<{widths[1]}}  {row['path']:<{widths[2]}}  {row['scope']}"
-        )
+    else:
+        listing(rows, columns[:4])
 
 
 @main.command()
 @click.argument("account")
 @click.argument("operation")
 @click.argument("values", nargs=-1, metavar="key=value ...")
-@click.option("--clear", is_flag=True, help="Show personal data in the answer (secrets never).")
+@click.option("--clear", is_flag=True, help="Show personal data in the answer.")
+@config
 def call(account: str, operation: str, values: tuple[str, ...], clear: bool) -> None:
     """Run one OPERATION of the Contacts API by hand and print the answer, redacted.
 
     A value that is JSON is sent as such (pinned=true, tags='["vip"]'), anything else as text. `voipsync
     operations` lists what there is.
     """
-    _settings, chosen = _account(account)
+    chosen = _account(account)
     from tasks.highlevel.by_hand import call_by_hand  # noqa: PLC0415
 
     answer = asyncio.run(call_by_hand(account, chosen, operation, values, clear=clear))
@@ -195,7 +223,7 @@ def sandbox() -> None:
 @sandbox.command()
 @click.option("--contacts", type=click.IntRange(0, 1_000_000), default=200, show_default=True)
 def serve(contacts: int) -> None:
-    """Serve both sandbox services until Ctrl-C, and print their addresses."""
+    """Serve both sandbox services until Ctrl-C, and print how to use them."""
     from flows.demo import serve_sandbox  # noqa: PLC0415
 
     serve_sandbox(contacts)
@@ -207,16 +235,14 @@ def db() -> None:
 
 
 @db.command()
+@config
 def upgrade() -> None:
     """Bring the ledger's database to the current schema (also done on first use)."""
     from tasks.ledger import migrate  # noqa: PLC0415
-    from tasks.ledger.database import Database, open_engine  # noqa: PLC0415
+    from tasks.ledger.database import opened  # noqa: PLC0415
 
-    database = Database(open_engine(configuration.load().state.url))
-    try:
+    with opened(configuration.load().state.url) as database:
         changed = database.now_do(migrate.upgrade)
-    finally:
-        database.close()
     click.echo(f"the ledger is at revision {migrate.HEAD}" + ("" if changed else " already"))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sandbox.client import Box
 from sandbox.serve import Sandbox
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def serve_sandbox(contacts: int) -> None:
         wait(box, Path(folder))
 
 
-def configure(box: Sandbox, folder: Path) -> None:
+def configure(box: Box, folder: Path) -> None:
     """Write a configuration for the sandbox, and make it this process's."""
     path = folder / "voipsync.toml"
     path.write_text(
@@ -95,7 +97,7 @@ def configure(box: Sandbox, folder: Path) -> None:
     }
 
 
-def wait(box: Sandbox, folder: Path) -> None:
+def wait(box: Box, folder: Path) -> None:
     """Print how to use the sandbox from another terminal, until Ctrl-C."""
     click.echo(
         f"\nVoIPstudio: {box.voipstudio_url}\nHighLevel:  {box.highlevel_url}\n\n"

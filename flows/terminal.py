@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -55,3 +57,32 @@ def table(report: Report) -> None:
     console.print(f"requests: {requests}")
     for warning in report.warnings:
         console.print(f"- {warning}", markup=False)
+
+
+def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table."""
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, no_wrap=True)
+    for row in rows:
+        made.add_row(*(str(row[column]) for column in columns))
+    Console(file=sys.stdout, highlight=False, markup=False, width=200).print(made)
+
+
+def standing(one: Mapping[str, Any]) -> None:
+    """Print how an account stands."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False)
+    ago = one["synced_seconds_ago"]
+    console.print(f"{one['account']}: " + ("never synced" if ago is None else f"synced {ago:.0f} s ago"))
+    if one["running"]:
+        console.print(f"  running now: {one['running']}")
+    for entity, states in one["records"].items():
+        console.print(f"  {entity}: " + ", ".join(f"{number} {state}" for state, number in states.items()))
+    for reject in one["rejected"]:
+        console.print(f"  rejected: {reject['records']} {reject['entity']} ({reject['reason']})")
+    if one["quota"]:
+        console.print(f"  quota of the day: {one['quota']['day_left']} of {one['quota']['day_limit']} left")
+    for run in one["runs"]:
+        started = datetime.fromtimestamp(run["started_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        took = "" if run["seconds"] is None else f" in {run['seconds']:.1f} s"
+        console.print(f"  run {run['run_id']}: {run['status']}{took}, {run['kind']}, {started}")

@@ -297,7 +297,8 @@ def _check_shared_locations(accounts: Mapping[str, Account]) -> None:
 
 def _first_problem(error: ValidationError) -> str:
     """One line: the key's path, what is wrong with it, and what is allowed there."""
-    problem = error.errors(include_url=False, include_input=False, include_context=True)[0]
+    problems = error.errors(include_url=False, include_input=False, include_context=True)
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     where = ".".join(path) or "the configuration"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -15,12 +15,12 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from tasks.errors import QuotaSpent, ServiceUnavailable
+from tasks.errors import ServiceUnavailable
+from tasks.highlevel.daily import Day, number
 from tasks.highlevel.latency import LONGEST, Latency
 from tasks.settings import Quota as QuotaSettings
 from tasks.transport import Clock, Sleep, _retry_after
@@ -28,7 +28,6 @@ from tasks.transport import Clock, Sleep, _retry_after
 PATIENCE = 60.0
 """The longest pause asked for with ``Retry-After`` that is waited out."""
 _DAY = 86_400.0
-_HOUR = 3_600.0
 _MARGIN = 0.02
 _DOUBT = 0.1
 """Seconds that the service's window may be longer than it says, before others are suspected."""
@@ -66,7 +65,6 @@ class Quota:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
-        self._where = where
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
@@ -83,8 +81,7 @@ class Quota:
         self._foreign: list[float] = []  # others' requests: when they were noticed, ascending
         self._paused_at, self._paused_until, self._asked_to_wait = -_NEVER, -_NEVER, False
         self._ahead: int | None = None
-        self._day_limit = self._day_left = settings.per_day
-        self._day_ends, self._reset_known = _midnight_after(wall()), False
+        self._day = Day(settings, where, wall())
 
     @property
     def limit(self) -> int:
@@ -99,7 +96,7 @@ class Quota:
     @property
     def day_left(self) -> int:
         """Requests left of the day, the reserve included."""
-        return max(0, self._day_left)
+        return max(0, self._day.left)
 
     async def permit(self) -> int:
         """Wait until one more request may leave, behind all who asked before.
@@ -113,7 +110,7 @@ class Quota:
                 await self._wait(delay)
             self._number += 1
             self._sent[self._number] = self._clock()
-            self._day_left -= 1
+            self._day.left -= 1
             if self._ahead is not None:
                 self._ahead -= 1
             return self._number
@@ -129,7 +126,8 @@ class Quota:
             insort(self._done, now)
             named = headers if isinstance(headers, httpx.Headers) else httpx.Headers(dict(headers))
             self._follow_window(named, sent, now)
-            self._follow_day(named, sent)
+            later = len(self._sent) + len(self._done) - bisect_right(self._done, sent) - 1
+            self._day.follow(named, later=max(0, later), wall=self._wall())
             if status == httpx.codes.TOO_MANY_REQUESTS:
                 self._throttled(_retry_after(named), sent, now)
         else:
@@ -160,7 +158,7 @@ class Quota:
             "ahead": ahead,
             "paused_until": wall + self._paused_until - now if self._paused_until > now else None,
             "window": [self._limit, self._window] if self._learned else None,
-            "day": [self._day_limit, self._day_left, self._day_ends, self._reset_known],
+            "day": self._day.tell(),
         }
 
     def adopt(self, usage: Mapping[str, Any], *, sent_until: float | None = None) -> None:
@@ -185,9 +183,9 @@ class Quota:
         self._foreign = sorted(self._foreign + self._heard(usage.get("foreign", ()), wall - now))
         if paused := usage.get("paused_until"):
             self._paused_until = min(paused - wall, self._window) + now
-        if (day := usage.get("day")) and day[2] > wall:
-            self._day_limit, self._day_left, self._day_ends, self._reset_known = day
-            self._day_left -= hidden if sent_until is not None else 0
+        if day := usage.get("day"):
+            self._day.hear(day, wall)
+            self._day.left -= hidden if sent_until is not None else 0
 
     def _told(self, times: Iterable[float], offset: float) -> list[list[float]]:
         """Moments as pairs of a later moment and how many, so that thousands stay short."""
@@ -204,7 +202,7 @@ class Quota:
 
     def _delay(self) -> float:
         """Seconds until the next request may leave, as far as is known now."""
-        self._check_day()
+        self._day.check(self._wall())
         now = self._clock()
         if (pause := self._paused_until - now) > 0:
             if self._asked_to_wait and pause > PATIENCE:
@@ -243,15 +241,15 @@ class Quota:
         self._changed.set()
 
     def _follow_window(self, headers: httpx.Headers, sent: float, now: float) -> None:
-        most = _number(headers, "x-ratelimit-max", least=1, most=1_000_000)
-        interval = _number(headers, "x-ratelimit-interval-milliseconds", least=1, most=3_600_000)
+        most = number(headers, "x-ratelimit-max", least=1, most=1_000_000)
+        interval = number(headers, "x-ratelimit-interval-milliseconds", least=1, most=3_600_000)
         limit = self._limit if most is None else self._capped(most)
         window = self._window if interval is None else interval / 1000
         if (limit, window) != (self._limit, self._window):
             self._limit, self._window = limit, window
             self._changed.set()
         self._learned = self._learned or most is not None
-        remaining = _number(headers, "x-ratelimit-remaining", least=0, most=most or 0)
+        remaining = number(headers, "x-ratelimit-remaining", least=0, most=most or 0)
         if most is None or remaining is None:
             return
         since = sent - self._window - _DOUBT
@@ -265,31 +263,13 @@ class Quota:
         for _ in range(more):
             insort(self._foreign, at)
 
-    def _follow_day(self, headers: httpx.Headers, sent: float) -> None:
-        wall = self._wall()
-        limit = _number(headers, "x-ratelimit-limit-daily", least=1)
-        if limit is not None:
-            self._day_left += limit - self._day_limit
-            self._day_limit = limit
-        reset = _number(headers, "x-ratelimit-daily-reset", least=1)
-        if reset is not None:  # undocumented: milliseconds, until then or of the epoch
-            ends = wall + reset / 1000 if reset <= _DAY * 1100 else reset / 1000
-            if wall < ends <= wall + _DAY * 1.1:
-                self._day_ends, self._reset_known = ends, True
-        left = _number(headers, "x-ratelimit-daily-remaining", least=0)
-        if left is not None:
-            later = len(self._sent) + len(self._done) - bisect_right(self._done, sent) - 1
-            self._day_left = left - max(0, later)
-        if left == 0 and not self._reset_known:
-            self._day_ends = min(self._day_ends, wall + _HOUR)
-
     def _throttled(self, after: float | None, sent: float, now: float) -> None:
         """Pause everything; a late 429 to what was sent before the pause does not prolong it.
 
         As the limit is kept here, a 429 means that somebody else uses the location, unseen where
         both together use all of it: a slot stays free for them for some windows.
         """
-        if self._day_left <= 0:
+        if self._day.left <= 0:
             return
         if len(self._foreign) < self._limit * _LEAVE:
             self._others(1, now + (1 + len(self._foreign) % _SUSPECT) * self._window)
@@ -302,30 +282,3 @@ class Quota:
         self._asked_to_wait = bool(after)
         self._paused_at = now
         self._paused_until = max(self._paused_until, until)
-
-    def _check_day(self) -> None:
-        wall = self._wall()
-        if wall >= self._day_ends:
-            self._day_left = self._day_limit
-            self._day_ends, self._reset_known = _midnight_after(wall), False
-        reserve = self._settings.daily_reserve
-        if self._day_left <= reserve:
-            ends = datetime.fromtimestamp(self._day_ends, UTC)
-            when = f"it resets at {ends:%Y-%m-%d %H:%M} UTC" if self._reset_known else "reset time unknown"
-            raise QuotaSpent(
-                f"HighLevel: the day's {self._day_limit} requests are used up to the reserve of {reserve} "
-                f"({self._where}.daily_reserve); {when}"
-            )
-
-
-def _number(headers: httpx.Headers, name: str, *, least: int, most: int = 10**15) -> int | None:
-    """A header's whole number within bounds; anything else is as good as absent."""
-    text = headers.get(name, "").strip()
-    if not (text.isascii() and text.isdigit()):
-        return None
-    value = int(text[:20])
-    return value if least <= value <= most else None
-
-
-def _midnight_after(wall: float) -> float:
-    return (wall // _DAY + 1) * _DAY

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,3 +123,13 @@ class Database:
             elif "full" in first:
                 remedy = ": make room on the disk and run again"
         return f"the ledger at {place} cannot be used ({first}){remedy}"
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """Open the database at ``url`` and close it at the end."""
+    database = Database(open_engine(url))
+    try:
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,71 @@
+"""How an account stands, from the ledger alone: last runs, what is open and why, quota, freshness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tasks.engine.report import OPEN
+from tasks.ledger import migrate, records
+from tasks.ledger.database import opened
+from tasks.ledger.tables import leases, runs
+from tasks.settings import Account
+
+LAST_RUNS = 5
+
+
+def standings(url: str, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
+    """Return how each of these accounts stands in the ledger at ``url``."""
+    with opened(url) as database:
+        database.now_do(migrate.upgrade)
+        return [
+            database.now_do(partial(status, name=name, account=account))
+            for name, account in accounts.items()
+        ]
+
+
+def status(connection: Connection, name: str, account: Account) -> dict[str, Any]:
+    """Return what ``voipsync status --json`` shows of one account."""
+    last = connection.execute(
+        select(runs).where(runs.c.account == name).order_by(runs.c.started_at.desc()).limit(LAST_RUNS)
+    ).all()
+    succeeded = connection.execute(
+        select(runs.c.finished_at)
+        .where(runs.c.account == name, runs.c.status.in_(("ok", "degraded")))
+        .order_by(runs.c.finished_at.desc())
+        .limit(1)
+    ).scalar()
+    counts = records.count_by_state(connection, name)
+    lease = connection.execute(select(leases).where(leases.c.name == account.destination.location_id)).first()
+    usage = (lease.usage if lease is not None else None) or {}
+    return {
+        "account": name,
+        "synced_seconds_ago": None if succeeded is None else round(time.time() - succeeded, 1),
+        "records": {
+            entity: {state: number for (one, state), number in sorted(counts.items()) if one == entity}
+            for entity in sorted({entity for entity, _ in counts})
+        },
+        "open": sum(number for (_, state), number in counts.items() if state in OPEN),
+        "rejected": [
+            {"entity": entity, "reason": reason, "records": number}
+            for entity, reason, number in records.count_rejects(connection, name)
+        ],
+        "quota": {"day_limit": usage["day"][0], "day_left": usage["day"][1]} if usage.get("day") else None,
+        "running": (lease.holder or {}).get("run") if lease is not None and lease.owner else None,
+        "runs": [
+            {
+                "run_id": run.id,
+                "kind": run.kind,
+                "mode": run.mode,
+                "status": run.status,
+                "started_at": run.started_at,
+                "seconds": None if run.finished_at is None else round(run.finished_at - run.started_at, 3),
+                "warnings": (run.report or {}).get("warnings", []),
+            }
+            for run in last
+        ],
+    }
