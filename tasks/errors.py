@@ -105,6 +105,16 @@ class DuplicateContact(RejectedRecord):
 
 
 class OutcomeUnknown(ApiError):  # noqa: N818
-    """A write left the process and its answer never came, or says nothing about its effect."""
+    """A write left the process and its answer never came, or does not say what came of it.
+
+    Attributes:
+        effect: `Effect.DONE` where the service said that it succeeded and only the id is not known.
+    """
 
     effect = Effect.UNKNOWN
+
+    def __init__(
+        self, message: str, *, status: int = 0, reason: str = "", effect: Effect = Effect.UNKNOWN
+    ) -> None:
+        super().__init__(message, status=status, reason=reason)
+        self.effect = effect

@@ -227,7 +227,7 @@ class Transport:
             after = _retry_after(headers)
             self._throttled(after)
             raise _Again("throttled", status=status, after=after)
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.REQUEST_TIMEOUT:
             self._failed()
             self._unless_repeatable(f"answered {status}", repeatable=repeatable, status=status)
             raise _Again(f"answered {status}", status=status, after=_retry_after(headers))

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.engine import outcome
 from tasks.engine.merge import BESIDES, Merge, changed, fill, merge, merge_tags
 from tasks.engine.run import Run
-from tasks.errors import ApiError, DuplicateContact, NotFound, OutcomeUnknown, RejectedRecord
+from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.highlevel.requests import CreateContact, SearchContacts, UpdateContact
 from tasks.identity.directory import Directory, normal_form
 from tasks.identity.location import Location
@@ -110,7 +110,7 @@ class ContactWriter:
             ours = withhold(ours)
         directory = await self.run.directory()
         location, doubtful = directory.location, False
-        if location.allows_duplicates and location.known_before and await self._enter_found(directory, ours):
+        if self.run.looks_up and await self._enter_found(directory, ours):
             return None
         record = outcome.sending(before, "create-contact", ours, fingerprint)
         for _ in range(SENDINGS):
@@ -134,7 +134,7 @@ class ContactWriter:
                 record = outcome.unknown(record, str(error), error.status)
                 if found_id := await self._probe_quietly(ours):
                     return await self._created(record, found_id, ours, "recovered")
-                if location.allows_duplicates:
+                if location.allows_duplicates or error.effect is Effect.DONE:
                     break
         return await self._save(record, None)
 
@@ -180,13 +180,12 @@ class ContactWriter:
             return None
 
     async def _enter_found(self, directory: Directory, ours: Content) -> bool:
-        """Where an earlier ledger may have created it moments ago, unseen by the index: look it up by key."""
+        """Look a contact up by its keys; enter one that the directory does not know yet."""
         for key in ({"email": ours.get("email")}, {"number": ours.get("phone")}):
-            if any(key.values()) and (found := await self.run.api.find_duplicate(**key)):
-                contact = await self.run.api.get_contact(found.id)
-                if normal_form(contact, directory.location).get("id") == ours["id"]:
-                    await directory.enter([contact])
-                    return True
+            found = await self.run.api.find_duplicate(**key) if any(key.values()) else None
+            if found is not None and await directory.content(found.id) is None:
+                await directory.enter([await self.run.api.get_contact(found.id)])
+                return True
         return False
 
     async def _held_by(self, directory: Directory, duplicate: DuplicateContact) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from tasks.ledger import facts, records
 from tasks.ledger.records import Outline
 from tasks.settings import ACTIVITIES
 from tasks.voipstudio.activities import Activities, StreamState
+from tasks.voipstudio.client import row_id
 from tasks.voipstudio.walk import Walk
 
 FIRST_BATCH = 50
@@ -32,6 +33,13 @@ ALL_UP_TO = 2_000
 SWEEP_SECONDS = 24 * 3600.0
 """In ``recent`` scans, how long a contact's activities may go unread."""
 WORKED = "streams_worked"
+ID_NAMES = {
+    "contacts": ("id", "contactId", "contact_id"),
+    "notes": ("id", "noteId", "note_id"),
+    "tasks": ("id", "taskId", "task_id"),
+    "appointments": ("id", "appointmentId", "appointment_id"),
+}
+"""Under which names a row may carry its id; ids are given in order of creation."""
 DONE = frozenset({"synced", "skipped", "left"})
 """States in which an unchanged row needs nothing."""
 
@@ -98,7 +106,7 @@ class Reader:
     ) -> None:
         """Sort one page's rows into changed ones and those whose activities are to be read."""
         run = self.run
-        rows = {_source_id(row): row for row in page}
+        rows = {_source_id(row, "contacts"): row for row in page}
         now = time.time()
 
         def look(connection: Connection) -> tuple[dict[str, Outline], set[str]]:
@@ -142,6 +150,14 @@ class Reader:
         setting = self.run.account.source.activity_scan
         return setting == "all" or (setting == "auto" and (self.walk.total or 0) <= ALL_UP_TO)
 
+    def _without_calendar(self) -> bool:
+        """Whether appointments are off for want of a calendar to put them in; the report says so."""
+        off = "appointments" in self.run.entities and self.run.account.destination.calendar_id is None
+        if off and self.run.account.source.streams.appointments != "off":
+            where = f"accounts.{self.run.name}.destination.calendar_id"
+            self.run.findings.warn(f"appointments are off: {where} says no calendar to put them in")
+        return off
+
     def _wanted(self) -> tuple[str, ...]:
         """The activity streams this run reads."""
         streams = self.run.account.source.streams
@@ -150,7 +166,7 @@ class Reader:
             for entity in ACTIVITIES
             if entity in self.run.entities
             and getattr(streams, entity) != "off"
-            and not (entity == "appointments" and self.run.account.destination.calendar_id is None)
+            and not (entity == "appointments" and self._without_calendar())
         )
 
     def _scans(
@@ -183,12 +199,12 @@ class Reader:
                     {
                         "entity": entity,
                         "contact_id": parent,
-                        "source_id": f"{parent}/{_source_id(row)}",
+                        "source_id": f"{parent}/{_source_id(row, entity)}",
                         "fingerprint": digest([self._salt, created, row]),
                         "row": row,
                         "fallback": created,
                     }
-                    for row in sorted(rows, key=_age)
+                    for row in sorted(rows, key=lambda row: row_id(row, *ID_NAMES[entity]) or 0)
                 )
         whole = [contact.contact_id for contact in read if len(contact.whole) == len(contact.rows)]
         return await self._sift_activities(found, whole)
@@ -280,19 +296,7 @@ class Reader:
             )
 
 
-def _age(row: Any) -> int:  # noqa: ANN401 - a raw row
-    """Ids are given in order of creation: the oldest first."""
-    source_id = _source_id(row)
-    return int(source_id) if source_id.isdigit() else 0
-
-
-def _source_id(row: Any) -> str:  # noqa: ANN401 - a raw row
+def _source_id(row: object, entity: str) -> str:
     """A row's id as the ledger spells it; a row without one is known by its digest."""
-    if isinstance(row, dict):
-        for name in ("id", "noteId", "note_id", "taskId", "task_id", "appointmentId", "appointment_id"):
-            value = row.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return str(value)
-            if isinstance(value, str) and value.strip().isdigit():
-                return str(int(value))
-    return f"row-{digest(row)[:12]}"
+    number = row_id(row, *ID_NAMES[entity])
+    return f"row-{digest(row)[:12]}" if number is None else str(number)

@@ -62,6 +62,10 @@ class Run:
     findings: Findings = field(default_factory=Findings)
     started: float = field(default_factory=time.time)
     stop_reason: str | None = None
+    looks_up: bool = False
+    """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
+    lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first
+    sync into a location that we never wrote to does without: two requests a contact would cost too much."""
     _directory: Directory | None = None
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -90,9 +94,9 @@ class Run:
             if self._directory is None:
                 location = await self.location(again=self.full)
                 directory = Directory(self.database, self.name, location)
-                await directory.refresh(
-                    self.api, lag=self.account.destination.search_lag_seconds, whole=self.full
-                )
+                lag = self.account.destination.search_lag_seconds
+                known = await directory.refresh(self.api, lag=lag, whole=self.full)
+                self.looks_up = location.allows_duplicates and (known or location.known_before)
                 self._directory = directory
             return self._directory
 

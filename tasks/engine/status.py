@@ -23,8 +23,7 @@ def standings(url: str, accounts: Mapping[str, Account]) -> list[dict[str, Any]]
     with opened(url) as database:
         database.now_do(migrate.upgrade)
         return [
-            database.now_do(partial(status, name=name, account=account))
-            for name, account in accounts.items()
+            database.now_do(partial(status, name=name, account=account)) for name, account in accounts.items()
         ]
 
 

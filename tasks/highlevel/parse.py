@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import ApiError, OutcomeUnknown, RejectedRecord
+from tasks.errors import ApiError, Effect, OutcomeUnknown, RejectedRecord
 from tasks.highlevel.answers import Done, Duplicate
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ def parse(operation: Operation, answer: Answer, path: Mapping[str, str]) -> Base
     except ValidationError:
         missing = "what was asked for" if not operation.writes else "what came of it"
         text = f"{operation.name}: the answer (HTTP {answer.status}) does not say {missing}"
-        kind = OutcomeUnknown if operation.writes else ApiError
-        raise kind(text, status=answer.status, reason="bad_answer") from None
+        if operation.writes:
+            raise OutcomeUnknown(
+                text, status=answer.status, reason="bad_answer", effect=Effect.DONE
+            ) from None
+        raise ApiError(text, status=answer.status, reason="bad_answer") from None
 
 
 def _denied(data: object) -> bool:

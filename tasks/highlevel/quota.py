@@ -182,7 +182,7 @@ class Quota:
         self._done = sorted(self._done + self._heard(done, wall - now))
         self._foreign = sorted(self._foreign + self._heard(usage.get("foreign", ()), wall - now))
         if paused := usage.get("paused_until"):
-            self._paused_until = min(paused - wall, self._window) + now
+            self._paused_until = min(paused - wall, PATIENCE) + now
         if day := usage.get("day"):
             self._day.hear(day, wall)
             self._day.left -= hidden if sent_until is not None else 0
@@ -271,7 +271,7 @@ class Quota:
         """
         if self._day.left <= 0:
             return
-        if len(self._foreign) < self._limit * _LEAVE:
+        if len(self._foreign) + 1 <= self._limit * _LEAVE:
             self._others(1, now + (1 + len(self._foreign) % _SUSPECT) * self._window)
         if after:
             until = now + min(after, _DAY)

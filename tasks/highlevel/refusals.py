@@ -59,6 +59,13 @@ def refusal(operation: Operation, answer: Answer) -> VoipsyncError:
     """
     status, data = answer.status, answer.data
     text = server_message(data)
+    if status == 403 and operation.writes and not isinstance(data, dict):  # noqa: PLR2004 - an HTTP status
+        # a firewall dislikes what this record says; one that dislikes the client refuses the reads, too
+        return RejectedRecord(
+            f"{operation.name}: blocked at the edge before the API saw it (HTTP 403)",
+            status=status,
+            reason="blocked_at_edge",
+        )
     if status in (401, 403):
         return Unauthorized(
             f"HighLevel refuses {operation.name} (HTTP {status}): {_remedy(operation, answer)}"

@@ -59,8 +59,8 @@ class Directory:
     account: str
     location: Location
 
-    async def refresh(self, api: ContactsApi, *, lag: float, whole: bool = False) -> None:
-        """Bring the directory up to date with the search index.
+    async def refresh(self, api: ContactsApi, *, lag: float, whole: bool = False) -> bool:
+        """Bring the directory up to date with the search index; tell whether it was there before.
 
         Args:
             api: where to read.
@@ -76,6 +76,7 @@ class Directory:
         await self.database.do(
             lambda connection: facts.put(connection, self.account, FACT, {"newest": newest})
         )
+        return known is not None
 
     async def _read_all(self, api: ContactsApi) -> float:
         newest = 0.0

@@ -232,6 +232,10 @@ class _Reading:
     def add(self, page: Page) -> None:
         """Take in the next page."""
         self.pages += 1
+        if page.rows and page.rows == self._previous:
+            self.over, self.whole = True, False  # the service ignores the page: nothing new will come
+            return
+        self._previous = page.rows
         before = len(self.rows)
         for row in page.rows:
             number = row_id(row, *self._names)
@@ -247,11 +251,10 @@ class _Reading:
         if not page.rows:
             self.over = True
             self.whole = self.whole and len(self.rows) >= (self._total or 0)
-        elif len(self.rows) == before or page.rows == self._previous:
-            self.over, self.whole = True, False  # the service ignores the page: nothing new will come
+        elif len(self.rows) == before:
+            self.over = True  # all seen before, so not whole: it goes in a circle
         elif self._total is not None and len(self.rows) == self._total:
             self.over = True
-        self._previous = page.rows
 
 
 async def _together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

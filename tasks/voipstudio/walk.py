@@ -118,7 +118,7 @@ class Walk:
         )
 
     def _note_total(self, page: Page) -> None:
-        if page.total is None or (not page.rows and page.total == 0):
+        if page.total is None or (page.total == 0 and not page.rows and self.rows):
             return  # an empty page that counts nothing says only that it is empty
         if self.total is not None and page.total != self.total:
             self._disturbed("the number of contacts changed during the walk")

@@ -80,9 +80,6 @@ BLOCKED = b"<html><head><style>p{}</style></head><h1>Access denied</h1><p>Error 
             error(403, "The token does not have access to this location."),
             "check destination.location_id",
         ),
-        (403, BLOCKED, "blocked at the edge: Cloudflare error 1010"),
-        (403, b"error code: 1010", "blocked at the edge: Cloudflare error 1010"),
-        (403, b"<p>Sorry, you have been blocked</p>", "blocked at the edge: a page"),
         (403, error(403, "Forbidden resource"), "Forbidden resource"),
     ],
 )
@@ -94,6 +91,24 @@ async def test_a_refused_credential_ends_the_run_with_a_remedy(status, body, rem
     assert f"create-contact (HTTP {status})" in text
     assert TOKEN not in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "remedy"),
+    [
+        (BLOCKED, "blocked at the edge: Cloudflare error 1010"),
+        (b"error code: 1010", "blocked at the edge: Cloudflare error 1010"),
+        (b"<p>Sorry, you have been blocked</p>", "blocked at the edge: a page"),
+    ],
+)
+async def test_the_edge_that_refuses_the_client_ends_the_run_and_one_that_refuses_a_text_does_not(
+    body, remedy
+):
+    with pytest.raises(Unauthorized, match=remedy):
+        await asked(get, 403, body)
+    with pytest.raises(RejectedRecord) as raised:
+        await asked(note, 403, body)
+    assert (raised.value.reason, raised.value.effect) == ("blocked_at_edge", Effect.NONE)
 
 
 async def test_an_api_version_that_does_not_exist_ends_the_run():
@@ -196,7 +211,7 @@ async def test_a_long_message_is_cut_after_it_is_redacted():
 async def test_a_creation_without_an_id_is_of_unknown_outcome(ask, body):
     with pytest.raises(OutcomeUnknown) as raised:
         await asked(ask, 201, body)
-    assert (raised.value.effect, raised.value.status) == (Effect.UNKNOWN, 201)
+    assert (raised.value.effect, raised.value.status) == (Effect.DONE, 201)
 
 
 async def test_an_update_needs_no_record_in_its_answer():
