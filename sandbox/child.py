@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 def start(scenario: Row) -> Iterator[Box]:
     """Starts the child, waits for its addresses, ends it at the end."""
     command = [sys.executable, "-m", "sandbox.serve", "--json", json.dumps(scenario)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - ourselves
+    root = str(Path(__file__).parents[1])  # the caller may stand elsewhere
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(  # noqa: S603 - ourselves
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process as child:
         line = child.stdout.readline() if child.stdout else b""
         if not line:
             raise RuntimeError("the sandbox process did not start")

@@ -121,8 +121,13 @@ class Box:
         self._items("DELETE", "voipstudio", entity, id=item_id, parent=parent)
 
     def insert(
-        self, entity: str, parent: str | None = None, /, location: str | None = None, **values: Any
-    ) -> Row:  # noqa: ANN401
+        self,
+        entity: str,
+        parent: str | None = None,
+        /,
+        location: str | None = None,
+        **values: Any,  # noqa: ANN401
+    ) -> Row:
         """A new item at the destination; ``parent`` is the contact of a note, task or appointment."""
         return self._items("POST", "highlevel", entity, parent=parent, location=location, values=values)
 
@@ -162,7 +167,7 @@ class Box:
     def options(
         self, voipstudio: Row | None = None, highlevel: Row | None = None, location: Row | None = None
     ) -> Row:
-        """Switches options; answers all of them. ``location`` holds ``id`` (else the first one's) and fields."""
+        """Switches options; answers all of them. ``location`` holds fields, and ``id`` if not the first."""
         given = {"voipstudio": voipstudio, "highlevel": highlevel, "location": location}
         answer: Row = self.perform("POST", "options", given)
         return answer

@@ -45,7 +45,7 @@ def state(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
             whole[name] = lambda name=name: [
                 row for rows in getattr(location, name).values() for row in rows.values()
             ]
-        whole["appointments"] = lambda: [event_view(row, location) for row in location.events.values()]
+        whole["appointments"] = lambda: [_event(row, location) for row in location.events.values()]
         whole["enrolments"] = lambda: list(location.enrolments)
         whole["deleted"] = lambda: list(location.deleted)
         for name in sorted(TABLES):
@@ -56,6 +56,11 @@ def state(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
     if entity not in whole:
         raise ValueError(f"unknown entity {entity!r}; known: {', '.join(whole)}")
     return whole[entity]()
+
+
+def _event(row: Row, location: Location) -> Row:
+    """An appointment as the API shows it, and whether the last write asked for notifications."""
+    return {**event_view(row, location), "toNotify": row.get("toNotify")}
 
 
 def insert(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
@@ -86,7 +91,7 @@ def insert(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
             {**base, **times, "appointmentStatus": "confirmed", "locationId": location.id, **row}
         )
         location.put_event(row)
-        return event_view(row, location)
+        return _event(row, location)
     if entity == "tags":
         learn_tags(highlevel, location, tag_list([values["name"]]))
         return location.tags[values["name"].strip().lower()]
@@ -128,7 +133,7 @@ def edit(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
             "dateUpdated": iso_ms(highlevel.clock.now()),
         }
         location.put_event(row)
-        return event_view(row, location)
+        return _event(row, location)
     table = _table(location, entity, item_id)
     key = next(key for key, row in table.items() if row["id"] == item_id)
     table[key] = {**table[key], **values}

@@ -17,7 +17,7 @@ KINDS = {
     "commit_then_status": "apply the request, then answer `status` instead",
     "commit_then_drop": "apply the request, then close the connection without an answer",
     "drop": "close the connection without applying the request",
-    "hang": "wait `seconds` (for ever when null) before the request is applied and answered",
+    "hang": "wait `seconds`, then apply, even if nobody waits; for ever when null, applying nothing",
     "commit_then_hang": "apply the request, then wait `seconds` (for ever when null) before answering",
     "malformed_headers": "a rate-limit page with a header line that is not HTTP; nothing is applied",
     "html": "an HTML page with `status` (200 by default); nothing is applied",

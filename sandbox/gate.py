@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -120,7 +122,7 @@ class Gate:
                 await asyncio.sleep(latency)
             if reply is None and fault is not None and fault.kind not in AFTER:
                 reply = await self._before(fault, scope, receive)
-                if reply is None and fault.kind != "hang":
+                if reply is None and (fault.kind != "hang" or fault.seconds is None):
                     self._note(call, 0)
                     return
             reply = reply or self._answer(call)
@@ -151,6 +153,9 @@ class Gate:
         journal.statuses[status] += 1
         journal.operations[call.operation.name if call.operation else "other"] += 1
         if journal.recording:
+            if call.body is None and call.raw:  # a fault came before the service looked at it
+                with contextlib.suppress(ValueError):
+                    call.body = json.loads(call.raw)
             headers = {
                 k: "…" if k in ("authorization", "x-auth-token") else v for k, v in call.headers.items()
             }
@@ -184,7 +189,7 @@ class Gate:
             await _hang(fault.seconds, receive)
             return reply
         body = reply.payload()
-        head = f"HTTP/1.1 {reply.status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"HTTP/1.1 {reply.status} OK\r\nContent-Length: {len(body)}\r\n\r\n"
         await _cut(scope, b"" if fault.kind == "commit_then_drop" else head.encode() + body[: len(body) // 2])
         return None
 

@@ -16,6 +16,7 @@ from sandbox import (
     highlevel_calendars,
     highlevel_children,
     highlevel_contacts,
+    highlevel_lists,
     highlevel_location,
     highlevel_oauth,
     highlevel_search,
@@ -35,6 +36,7 @@ OPERATIONS: list[Operation] = [
     *highlevel_contacts.OPERATIONS,
     *highlevel_children.OPERATIONS,
     *highlevel_search.OPERATIONS,
+    *highlevel_lists.OPERATIONS,
     *highlevel_calendars.OPERATIONS,
     *highlevel_location.OPERATIONS,
     *highlevel_oauth.OPERATIONS,
@@ -78,7 +80,13 @@ class HighLevel(Service):
         return {"statusCode": status, **body}
 
     def admit(self, call: Call) -> Reply | None:
-        """429 for one request too many; which body and headers it has is published nowhere."""
+        """Cloudflare's 403 for odd clients; 429 for one request too many.
+
+        Which body and headers a 429 has is published nowhere.
+        """
+        agent = call.headers.get("user-agent", "")
+        if not agent or agent.lower().startswith("python-urllib"):
+            return Reply(403, b"error code: 1010")
         location = self._limited(call)
         if location is None:
             return None

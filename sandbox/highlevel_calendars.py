@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sandbox.clock import iso_ms
 from sandbox.highlevel_children import missing
-from sandbox.highlevel_contacts import need_location, refuse_if_foreign
+from sandbox.highlevel_contacts import refuse_if_foreign
+from sandbox.highlevel_lists import need_location
 from sandbox.highlevel_rules import Shape, bad_request, instant, unprocessable
 from sandbox.wire import Call, Json, Operation, Reply, Row
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from sandbox.world import Location
 
 COMMON = {
-    "title": "str", "meetingLocationType": "str", "meetingLocationId": "str", "overrideLocationConfig": "bool",
+    "title": "str", "meetingLocationType": "str", "meetingLocationId": "str",
+    "overrideLocationConfig": "bool",
     "appointmentStatus": "str", "assignedUserId": "str", "description": "str", "address": "str",
     "ignoreDateRange": "bool", "toNotify": "bool", "ignoreFreeSlotValidation": "bool", "rrule": "str",
     "endTime": "instant",
@@ -230,7 +232,7 @@ def _write(service: HighLevel, location: Location, event: Row, body: Row, *, mov
     status = body.get("appointmentStatus", "confirmed")  # a PUT without it resets it, as seen live
     row["appointmentStatus"] = {"completed": "showed", "active": "confirmed"}.get(status, status)
     row["users"] = [row["assignedUserId"]] if row["assignedUserId"] else []
-    row["notified"] = body.get("toNotify", True)
+    row["toNotify"] = body.get("toNotify", True)
     if moved and not body.get("ignoreFreeSlotValidation"):
         past = row["startTime"] < service.clock.now() and not body.get("ignoreDateRange")
         offered = _offered(location, calendar, row["startTime"])
@@ -271,7 +273,8 @@ def delete_event(service: HighLevel, call: Call) -> Reply:
 
 def block_slot(service: HighLevel, call: Call) -> Reply:
     """POST /calendars/events/block-slots."""
-    shape = Shape(title="str", calendarId="str", assignedUserId="str", locationId="str*", startTime="instant*",
+    shape = Shape(title="str", calendarId="str", assignedUserId="str", locationId="str*",
+    startTime="instant*",
                   endTime="instant*")  # fmt: skip
     body = shape.check(call.body)
     location = call.scratch.location(body["locationId"])

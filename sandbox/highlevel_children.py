@@ -161,7 +161,11 @@ def list_appointments(service: HighLevel, call: Call) -> Reply:
             name: f"{datetime.fromtimestamp(event[name], UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
             for name in ("startTime", "endTime")
         }
-        shown = {name: value for name, value in event.items() if value is not None and name != "description"}
+        shown = {
+            name: value
+            for name, value in event.items()
+            if value is not None and name not in ("description", "toNotify")
+        }
         events.append({**shown, **local, "status": "booked", "notes": event.get("description") or ""})
     return Reply(200, {"events": events})
 

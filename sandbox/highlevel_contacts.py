@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.clock import iso_ms
-from sandbox.highlevel_fields import PROBLEM, apply_custom_fields
+from sandbox.highlevel_fields import apply_custom_fields
 from sandbox.highlevel_rules import Shape, bad_request, e164, forbidden, tag_list, unprocessable
 from sandbox.wire import Call, Json, Operation, Refusal, Reply, Row
 
@@ -33,8 +33,6 @@ UPDATE = Shape(**COMMON, source="str?", assignedTo="str?")
 CHANNELS = {"v3": {"call", "email", "sms", "whatsApp", "gmb", "fb"}}
 CHANNELS_V2 = {"Call", "Email", "SMS", "WhatsApp", "GMB", "FB", "RCS"}
 INBOUND_ONLY = ("locationId", "createNewIfDuplicateAllowed", "tags", "customFields", "name", "email", "phone")
-BY_BUSINESS_DEFAULT = 25
-LIST_DEFAULT, LIST_MAX = 20, 100
 HIDDEN = ("customFields", "gender", "added", "deleted")
 
 
@@ -87,7 +85,7 @@ def _checked(service: HighLevel, location: Location, shape: Shape, call: Call) -
             f"dndSettings.property {name} should not exist" for name in settings if name not in channels
         ]
     problems += [
-        f"customFields.{at}.{PROBLEM[problem]}"
+        f"customFields.{at}.{problem}"
         for at, problem in apply_custom_fields(location, {}, body.get("customFields"), check_only=True)
     ]
     phone = body.get("phone")
@@ -238,74 +236,6 @@ def done(call: Call) -> Row:
     return {"succeded": True, "succeeded": True} if call.scratch.v3 else {"succeded": True}
 
 
-def whole(call: Call, name: str, default: int, most: int | None = None) -> int:
-    """A numeric query parameter."""
-    text = call.one(name)
-    if text is None:
-        return default
-    if not text.isdigit():
-        raise unprocessable([f"{name} must be a number conforming to the specified constraints"])
-    value = int(text)
-    if most is not None and value > most:
-        raise unprocessable([f"{name} must not be greater than {most}"])
-    return value
-
-
-def need_location(call: Call) -> Location:
-    """The location of a list endpoint, which must be named in the query."""
-    caller: Caller = call.scratch
-    location_id = call.one("locationId")
-    if not location_id:
-        raise unprocessable(["locationId should not be empty", "locationId must be a string"])
-    return caller.location(location_id)
-
-
-def _listed(row: Row) -> Row:
-    shown = view(row)
-    shown["contactName"] = shown.pop("name", "")
-    return shown
-
-
-def _matching(rows: list[Row], query: str | None) -> list[Row]:
-    if not query:
-        return rows
-    fields = ("firstName", "lastName", "email", "phone", "companyName")
-    return [row for row in rows if any(query.lower() in str(row.get(name) or "").lower() for name in fields)]
-
-
-def list_contacts(service: HighLevel, call: Call) -> Reply:
-    """GET /contacts/ (deprecated): newest first, paged by startAfter and startAfterId; lags like search."""
-    location = need_location(call)
-    limit = whole(call, "limit", LIST_DEFAULT, LIST_MAX)
-    location.index.settle(service.clock.now())
-    rows = _matching(list(location.index.rows.values()), call.one("query"))
-    rows.sort(key=lambda row: (-row["added"], row["id"]))
-    total = len(rows)
-    after, after_id = call.one("startAfter"), call.one("startAfterId")
-    if after and after.isdigit():
-        rows = [row for row in rows if (-row["added"], row["id"]) > (-int(after), after_id or "")]
-    page = rows[:limit]
-    meta: Row = {"total": total, "currentPage": None, "nextPage": None, "prevPage": None, "nextPageUrl": None}
-    if len(rows) > limit:
-        last = page[-1]
-        meta.update(startAfter=last["added"], startAfterId=last["id"])
-        meta["nextPageUrl"] = (
-            f"{call.path}?locationId={location.id}&limit={limit}&startAfter={last['added']}&startAfterId={last['id']}"
-        )
-    answer = {"contacts": [_listed(row) for row in page], "count": total, "meta": meta}
-    return Reply(200, {**answer, "traceId": service.trace()})
-
-
-def contacts_of_business(service: HighLevel, call: Call) -> Reply:
-    """GET /contacts/business/{businessId}."""
-    location = need_location(call)
-    limit, skip = whole(call, "limit", BY_BUSINESS_DEFAULT, LIST_MAX), whole(call, "skip", 0)
-    wanted = call.params["businessId"]
-    rows = [row for row in location.contacts.values() if row.get("businessId") == wanted]
-    rows = _matching(rows, call.one("query"))
-    return Reply(200, {"contacts": [_listed(row) for row in rows[skip : skip + limit]], "count": len(rows)})
-
-
 def refuse_if_foreign(location: Location, contact_id: Json) -> Row:
     """The contact named in a body, or the usual 400."""
     row = location.contacts.get(contact_id)
@@ -327,12 +257,4 @@ OPERATIONS = [
         "delete-contact", "DELETE", "/contacts/{contactId}", delete_contact, "contacts.write", writes=True
     ),
     Operation("upsert-contact", "POST", "/contacts/upsert", upsert_contact, "contacts.write", writes=True),
-    Operation("list-contacts", "GET", "/contacts", list_contacts, "contacts.readonly"),
-    Operation(
-        "contacts-of-business",
-        "GET",
-        "/contacts/business/{businessId}",
-        contacts_of_business,
-        "contacts.readonly",
-    ),
 ]

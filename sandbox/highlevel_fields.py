@@ -16,24 +16,7 @@ if TYPE_CHECKING:
     from sandbox.world import Location
 
 ITEM = {"id", "key", "field_value", "fieldValue"}
-_TEXTS = {
-    "shape": "must be an object",
-    "id": "id or key should not be empty",
-    "unknown": "custom field does not exist",
-    "value": "field_value should not be empty",
-    "type": "field_value has a wrong type",
-}
 DATE_LENGTH = 10
-
-
-class Problems(dict[str, str]):
-    """Texts of the problems; an unknown property names itself."""
-
-    def __missing__(self, problem: str) -> str:
-        return f"property {problem} should not exist"
-
-
-PROBLEM = Problems(_TEXTS)
 
 
 def find_field(location: Location, item: Row) -> Row | None:
@@ -53,18 +36,18 @@ def apply_custom_fields(
         return
     for at, item in enumerate(items):
         if not isinstance(item, dict):
-            yield at, "shape"
+            yield at, "must be an object"
             continue
-        yield from ((at, name) for name in item if name not in ITEM)
+        yield from ((at, f"property {name} should not exist") for name in item if name not in ITEM)
         if not item.get("id") and not item.get("key"):
-            yield at, "id"
+            yield at, "id or key should not be empty"
             continue
         definition = find_field(location, item)
         if definition is None:
-            yield at, "unknown"
+            yield at, "custom field does not exist"
             continue
         if "field_value" not in item and "fieldValue" not in item:
-            yield at, "value"
+            yield at, "field_value should not be empty"
             continue
         value = item["fieldValue"] if "fieldValue" in item else item["field_value"]
         if value in ("", None, []):
@@ -73,7 +56,7 @@ def apply_custom_fields(
             continue
         good, value = _typed(definition, value)
         if not good:
-            yield at, "type"
+            yield at, "field_value has a wrong type"
         elif not check_only and value is not None:
             stored[definition["id"]] = value
 

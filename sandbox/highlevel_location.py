@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
 from sandbox.clock import iso_ms
-from sandbox.highlevel_contacts import need_location, touch, whole
+from sandbox.highlevel_contacts import touch
+from sandbox.highlevel_lists import need_location, whole
 from sandbox.highlevel_rules import Shape, unprocessable
 from sandbox.wire import Call, Operation, Refusal, Reply, Row
 
@@ -59,7 +60,8 @@ def get_location(service: HighLevel, call: Call) -> Reply:
         "disableContactTimezone": False,
     }
     row = {
-        "id": location.id, "companyId": location.company_id, "name": location.name, "domain": "", "address": "",
+        "id": location.id, "companyId": location.company_id, "name": location.name, "domain": "",
+        "address": "",
         "city": "London", "state": "", "logoUrl": "", "country": location.country, "postalCode": "",
         "website": "", "timezone": location.timezone, "firstName": "", "lastName": "",
         "email": "office@example.com", "phone": "", "business": {"name": location.name}, "social": {},
@@ -189,7 +191,7 @@ def update_field(service: HighLevel, call: Call) -> Reply:
     problems = _problems(FIELD_EDIT, body)
     if problems:
         raise unprocessable(problems)
-    changes = {name: body[name] for name in ("name", "placeholder", "position") if name in body}
+    changes: Row = {name: body[name] for name in ("name", "placeholder", "position") if name in body}
     if "options" in body:
         changes["picklistOptions"] = list(body["options"])
     location.custom_fields[row["id"]] = {**row, **changes}

@@ -150,9 +150,11 @@ OPERATIONS = [
     Operation("get-token", "POST", "/oauth/token", get_token, "public"),
     Operation("get-location-token", "POST", "/oauth/locationToken", get_location_token, "oauth.write"),
     Operation(
-        "get-location-token-v3", "POST", "/oauth/location-token", get_location_token, "oauth.write", versions=("v3",)
+        "get-location-token-v3", "POST", "/oauth/location-token", get_location_token, "oauth.write",
+        versions=("v3",)
     ),
-    Operation("installed-locations", "GET", "/oauth/installedLocations", installed_locations, "oauth.readonly"),
+    Operation("installed-locations", "GET", "/oauth/installedLocations", installed_locations,
+    "oauth.readonly"),
     Operation(
         "installed-locations-v3", "GET", "/oauth/installed-locations", installed_locations, "oauth.readonly",
         versions=("v3",),

@@ -10,7 +10,8 @@ from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sandbox.highlevel_contacts import need_location, view
+from sandbox.highlevel_contacts import view
+from sandbox.highlevel_lists import need_location
 from sandbox.highlevel_rules import Shape, bad_request, e164, unprocessable
 from sandbox.wire import Call, Json, Operation, Reply, Row
 
@@ -38,13 +39,15 @@ OPERATORS: dict[str, set[str]] = {
     "email": _EQUAL,
     **dict.fromkeys(
         (
-            "phone", "firstNameLowerCase", "lastNameLowerCase", "address", "city", "postalCode", "companyName",
+            "phone", "firstNameLowerCase", "lastNameLowerCase", "address", "city", "postalCode",
+            "companyName",
             "businessName", "tags",
         ),
         _TEXT,
     ),
     **dict.fromkeys(
-        ("contactName", "state", "country", "assignedTo", "source", "dnd", "isValidWhatsapp", "followers"), _EQUAL
+        ("contactName", "state", "country", "assignedTo", "source", "dnd", "isValidWhatsapp", "followers"),
+        _EQUAL
     ),
     **dict.fromkeys(
         ("dateAdded", "dateUpdated", "lastEmailClickedDate", "lastEmailOpenedDate"), {"range"} | _PRESENT
@@ -252,8 +255,10 @@ def _stamp(text: str) -> float:
 
 
 _SHOWN = (
-    "id", "country", "source", "type", "locationId", "dnd", "state", "tags", "dateAdded", "phone", "companyName",
-    "dateUpdated", "city", "dateOfBirth", "firstName", "lastName", "email", "assignedTo", "followers", "postalCode",
+    "id", "country", "source", "type", "locationId", "dnd", "state", "tags", "dateAdded", "phone",
+    "companyName",
+    "dateUpdated", "city", "dateOfBirth", "firstName", "lastName", "email", "assignedTo", "followers",
+    "postalCode",
     "businessId",
 )  # fmt: skip
 

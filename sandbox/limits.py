@@ -27,17 +27,10 @@ class Limits:
 
     def admit(self, now: float) -> bool:
         """Counts a request; False when it is one too many."""
-        horizon = now - self.interval
+        self._slide(now)
         accepted, seen = self._accepted, self._seen
-        while accepted and accepted[0] <= horizon:
-            accepted.popleft()
-        while seen and seen[0] <= horizon:
-            seen.popleft()
         seen.append(now)
         self.peak = max(self.peak, len(seen))
-        day = int(now // DAY)
-        if day != self._day:
-            self._day, self.used_today = day, 0
         if len(accepted) >= self.burst or self.used_today >= self.daily:
             self.refused += 1
             return False
@@ -47,9 +40,19 @@ class Limits:
 
     def spend(self, now: float, requests: int, *, today_only: bool = False) -> None:
         """Somebody else's requests, which eat the same budget."""
+        self._slide(now)
         self.used_today += requests
         if not today_only:
             self._accepted.extend([now] * requests)
+
+    def _slide(self, now: float) -> None:
+        horizon = now - self.interval
+        for moments in (self._accepted, self._seen):
+            while moments and moments[0] <= horizon:
+                moments.popleft()
+        day = int(now // DAY)
+        if day != self._day:
+            self._day, self.used_today = day, 0
 
     def wait(self, now: float) -> float:
         """Seconds until the next request would be admitted."""
@@ -61,6 +64,7 @@ class Limits:
 
     def headers(self, now: float) -> dict[str, str]:
         """The documented rate-limit headers, which every response carries."""
+        self._slide(now)
         return {
             "X-RateLimit-Max": str(self.burst),
             "X-RateLimit-Remaining": str(max(0, self.burst - len(self._accepted))),

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from sandbox.wire import Row
 
 ALL_SCOPES = frozenset(
-    """contacts.readonly contacts.write calendars.readonly calendars.write calendars/events.readonly
-    calendars/events.write locations.readonly locations/customFields.readonly locations/customFields.write
-    locations/tags.readonly locations/tags.write locations/tasks.readonly users.readonly workflows.readonly
-    oauth.readonly oauth.write""".split()
-)
+    (
+        "contacts.readonly", "contacts.write", "calendars.readonly", "calendars.write",
+        "calendars/events.readonly", "calendars/events.write", "locations.readonly",
+        "locations/customFields.readonly", "locations/customFields.write", "locations/tags.readonly",
+        "locations/tags.write", "locations/tasks.readonly", "users.readonly", "workflows.readonly",
+        "oauth.readonly", "oauth.write",
+    )
+)  # fmt: skip
 PASSWORD = "sandbox-password"  # noqa: S105 - of the modelled account
 
 

@@ -44,7 +44,8 @@ def seed_users(source: Source) -> None:
     ):
         source.users[user_id] = {
             "id": user_id, "first_name": first, "last_name": last, "ext": str(user_id - 9902),
-            "email": f"{first.lower()}@voipsync.example.com", "active": True, "dnd": False, "nb_sip_locations": 1,
+            "email": f"{first.lower()}@voipsync.example.com", "active": True, "dnd": False,
+            "nb_sip_locations": 1,
         }  # fmt: skip
 
 
@@ -53,11 +54,12 @@ def _contact(rng: random.Random, number: int) -> Row:
     first, last = texts.PEOPLE[rng.randrange(len(texts.PEOPLE))]
     row: Row = {
         "first_name": first or None, "last_name": f"{last} {number}" if last else None,
-        "email": f"Person.{number}@Example.com" if number % 3 == 0 else f"person.{number}@mail{number % 7}.example.com",
+        "email": f"{'Person' if number % 3 else 'person'}.{number}@Mail{number % 7}.example.com",
         "company": rng.choice(texts.COMPANIES), "group_name": rng.choice(texts.GROUPS),
         "labels": rng.sample(texts.LABELS, rng.choice((0, 0, 1, 2, 3))), "global": rng.random() < 0.8,  # noqa: PLR2004
         "internal": place in INTERNAL, "user_id": 10002 + number % 3, "type": 1,
-        "nb_call_attempts": rng.randrange(5), "created_at": EPOCH - rng.randrange(400) * DAY - rng.randrange(DAY),
+        "nb_call_attempts": rng.randrange(5),
+        "created_at": EPOCH - rng.randrange(400) * DAY - rng.randrange(DAY),
         "tel": phone(SHARED_BASE + number - place + SHARED[place] if place in SHARED else number),
     }  # fmt: skip
     row["groups"] = [row["group_name"]] if row["group_name"] and number % 2 else []
@@ -86,7 +88,7 @@ def _more_phones(rng: random.Random, row: Row, number: int) -> None:
     if place in SHORT_CODE:
         row["tel_1"] = rng.choice(("112", "4001", "*55"))
     if place in EXTENSION:
-        row["tel"] = f"+44 20 7946 {number % 10000:04d} ext. {rng.randrange(10, 99)}"
+        row["tel"] = f"+44 20 {7000 + number // 10_000} {number % 10_000:04d} ext. {rng.randrange(10, 99)}"
         row["mobile"] = phone(number + 1_000_000)
     if place in SEVERAL:
         row["tel_1"], row["mobile"] = phone(number + 2_000_000), phone(number + 3_000_000)
@@ -98,15 +100,17 @@ def phone(number: int) -> str:
 
     VoIPstudio's own way is international digits without a plus; people type the others.
     """
-    tail = f"{number * 7919 % 10_000_000:07d}"
+    mixed = number * 7919  # coprime to the spaces below: no two alike
+    eight, seven = f"{mixed % 100_000_000:08d}", f"{mixed % 10_000_000:07d}"
+    local = mixed % 8_000_000 + 2_000_000
     shapes = (
-        f"4477{number * 7919 % 100_000_000:08d}",
-        f"077{tail[:1]}0 {number * 7919 // 10 % 1_000_000:06d}",
-        f"346{number * 7919 % 100_000_000:08d}",
-        f"+1 (212) {200 + number * 31 % 700}-{number % 10000:04d}",
-        f"336{number * 7919 % 100_000_000:08d}",
-        f"+49 151 {number * 7919 % 100_000_000:08d}",
-        f"+353 87 {tail[:3]} {tail[3:]}",
+        f"4471{eight}",
+        f"072{eight[:2]} {eight[2:]}",
+        f"346{eight}",
+        f"+1 (212) {local // 10_000}-{local % 10_000:04d}",
+        f"3361{seven}",
+        f"+49 151 {eight}",
+        f"+353 87 {seven[:3]} {seven[3:]}",
     )
     return shapes[number % len(shapes)]
 
@@ -136,8 +140,8 @@ def _activities(source: Source, rng: random.Random, contact_id: int, number: int
         start = created + rng.randrange(1, 120) * DAY + rng.randrange(16, 40) * 1800
         end = None if rng.randrange(10) == 0 else start + rng.choice((1800, 3600, 5400))
         item = {"title": title, "starts_at": start, "ends_at": end, "status": rng.choice(texts.STATUSES)}
-        when = {"location": place, "notes": notes, "created_at": created, "updated_at": created}
-        source.add_activity("appointments", contact_id, {**item, **stamps, **when})
+        more: Row = {"location": place, "notes": notes, "created_at": created, "updated_at": created}
+        source.add_activity("appointments", contact_id, {**item, **stamps, **more})
 
 
 POISON: tuple[Row, ...] = (

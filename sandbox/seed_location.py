@@ -35,30 +35,32 @@ def add_location(service: HighLevel, *, timezone: str, country: str, limits: Lim
     _add_calendar(service, location, "Mirrored appointments", team[:3])
     _add_calendar(service, location, "Sales only", team[1:2])
     for name, status in (("Welcome", "published"), ("Draft", "draft")):
-        workflow = {"id": service.ids.new(), "name": name, "status": status, "version": 1}
+        workflow: Row = {"id": service.ids.new(), "name": name, "status": status, "version": 1}
         stamps = {"createdAt": iso_ms(seed.EPOCH), "updatedAt": iso_ms(seed.EPOCH)}
         location.workflows[workflow["id"]] = {**workflow, **stamps, "locationId": location.id}
     return location, token
 
 
 def _add_user(service: HighLevel, location: Location, first: str, last: str) -> None:
-    row = {
+    row: Row = {
         "id": service.ids.new(), "name": f"{first} {last}", "firstName": first, "lastName": last,
         "email": f"{first.lower()}@voipsync.example.com", "phone": "", "extension": "", "permissions": {},
-        "scopes": "contacts.write", "roles": {"type": "account", "role": "user", "locationIds": [location.id]},
+        "scopes": "contacts.write", "roles": {"type": "account", "role": "user",
+        "locationIds": [location.id]},
         "deleted": False,
     }  # fmt: skip
     location.users[row["id"]] = row
 
 
 def _add_calendar(service: HighLevel, location: Location, name: str, team: list[str]) -> None:
-    row = {
+    row: Row = {
         "id": service.ids.new(), "locationId": location.id, "groupId": "", "name": name, "isActive": True,
         "description": "", "slug": name.lower().replace(" ", "-"), "calendarType": "round_robin",
         "eventType": "RoundRobin_OptimizeForAvailability", "eventTitle": "{{contact.name}}",
         "eventColor": "#039be5", "slotDuration": 30, "slotDurationUnit": "mins", "slotInterval": 30,
         "slotIntervalUnit": "mins", "autoConfirm": True,
-        "teamMembers": [{"userId": user, "priority": 0.5, "isPrimary": at == 0} for at, user in enumerate(team)],
+        "teamMembers": [{"userId": user, "priority": 0.5, "isPrimary": at == 0} for at,
+        user in enumerate(team)],
         "openHours": [{"daysOfTheWeek": [day], "hours": [WORKDAY]} for day in range(1, 6)],
     }  # fmt: skip
     location.calendars[row["id"]] = row
@@ -69,7 +71,8 @@ def populate(service: HighLevel, location: Location, strangers: int = 0) -> list
     added = []
     for number in range(1, strangers + 1):
         body: Row = {
-            "firstName": "Stranger", "lastName": f"Number {number}", "email": f"stranger.{number}@crm.example.com",
+            "firstName": "Stranger", "lastName": f"Number {number}",
+            "email": f"stranger.{number}@crm.example.com",
             "phone": f"+4478{90_000_000 + number:08d}", "tags": ["crm"], "source": "import",
         }  # fmt: skip
         added.append(write(service, location, None, body)["id"])
@@ -85,10 +88,9 @@ def mirror(service: HighLevel, location: Location, source: Source, contacts: int
     for row in source.contacts.values():
         if len(made) >= contacts:
             break
-        email = row["email"]
-        if row["internal"] or not isinstance(email, str) or "@" not in email:
+        email, number = row["email"], row["tel"] or ""
+        if row["internal"] or not isinstance(email, str) or "@" not in email or not isinstance(number, str):
             continue
-        number = row["tel"] or ""
         phone = e164(
             number if not number[:3].isdigit() or number[0] == "0" else f"+{number}", location.country
         )

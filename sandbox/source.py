@@ -19,7 +19,8 @@ CONTACT_FIELDS = (
 )  # fmt: skip
 WRITABLE = {
     "first_name", "last_name", "email", "company", "tel", "tel_1", "tel_2", "mobile", "mobile_1", "mobile_2",
-    "speed_dial_phone", "speed_dial_phone_1", "speed_dial_phone_2", "speed_dial_mobile", "speed_dial_mobile_1",
+    "speed_dial_phone", "speed_dial_phone_1", "speed_dial_phone_2", "speed_dial_mobile",
+    "speed_dial_mobile_1",
     "speed_dial_mobile_2", "notes", "labels", "group_name", "groups", "global", "user_id", "type",
     "dialler_source_id", "outcome_id", "transfer_list",
 }  # fmt: skip
@@ -120,7 +121,7 @@ class Printer:
 
     def contact(self, row: Row) -> Row:
         """A contact row; the shape of its labels depends on the option and, when mixed, on its id."""
-        shown = self._moments(row)
+        shown = self.moments(row)
         shape = self.options.labels
         if shape == "mixed":
             shape = MIXED[row["id"] % len(MIXED)]
@@ -132,9 +133,10 @@ class Printer:
 
     def activity(self, stream: str, row: Row) -> Row:
         """A note, task or appointment row."""
-        return self._spell(self._moments(row), ACTIVITY_CAMEL[stream])
+        return self._spell(self.moments(row), ACTIVITY_CAMEL[stream])
 
-    def _moments(self, row: Row) -> Row:
+    def moments(self, row: Row) -> Row:
+        """The row with its moments printed."""
         return {name: self.moment(value) if name in MOMENTS else value for name, value in row.items()}
 
     def moment(self, value: Json) -> Json:

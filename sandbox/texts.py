@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+# ruff: noqa: RUF001 - people and typographers do use these characters
+
 PEOPLE = [
-    ("Anna", "Smith"), ("José", "García López"), ("Zoë", "O'Brien"), ("Jürgen", "Müller"), ("François", "Lefèvre"),
+    ("Anna", "Smith"), ("José", "García López"), ("Zoë", "O'Brien"), ("Jürgen", "Müller"), ("François",
+    "Lefèvre"),
     ("مريم", "الهاشمي"), ("יעל", "כהן"), ("Олена", "Шевченко"), ("美咲", "田中"), ("Björk", "Þórsdóttir"),
-    ("Liam", "Murphy"), ("Priya", "Sharma"), ("Łukasz", "Żółć"), ("Nguyễn", "Thị Hoa"), ("Chloé 🌸", "Dubois"),
-    ("Mary-Jane", "van der Berg"), ("Bob <b>Bold</b>", "Tables & Sons"), ("Ada", "Lovelace"), ("Grace", "Hopper"),
-    ("İbrahim", "Yıldız"), ("  Tom ", " Spaced"), ("Carlos", "Núñez"), ("Σοφία", "Παπαδοπούλου"), ("Owen", "Jones"),
-    ("Sarah", ""), ("", "Reception"), ("Emma", "Brown"), ("Noah", "Wilson"), ("Isla", "Taylor"), ("Hugo", "Martin"),
+    ("Liam", "Murphy"), ("Priya", "Sharma"), ("Łukasz", "Żółć"), ("Nguyễn", "Thị Hoa"), ("Chloé 🌸",
+    "Dubois"),
+    ("Mary-Jane", "van der Berg"), ("Bob <b>Bold</b>", "Tables & Sons"), ("Ada", "Lovelace"), ("Grace",
+    "Hopper"),
+    ("İbrahim", "Yıldız"), ("  Tom ", " Spaced"), ("Carlos", "Núñez"), ("Σοφία", "Παπαδοπούλου"), ("Owen",
+    "Jones"),
+    ("Sarah", ""), ("", "Reception"), ("Emma", "Brown"), ("Noah", "Wilson"), ("Isla", "Taylor"), ("Hugo",
+    "Martin"),
 ]  # fmt: skip
 COMPANIES = [
     "Acme Ltd", "Bäckerei Krüger GmbH", "O'Neill & Sons", "Société Générale d'Épicerie", "Cafés del Sur S.L.",

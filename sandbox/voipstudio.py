@@ -9,16 +9,17 @@ them; some accounts do. Decided here because it is published nowhere: a page or 
 from __future__ import annotations
 
 import json
-import operator
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from sandbox import voipstudio_access
 from sandbox.gate import Gate, Service
 from sandbox.source import STREAMS, WRITABLE, Printer, Source, SourceOptions
-from sandbox.voipstudio_access import Access, error
+from sandbox.voipstudio_access import Access
+from sandbox.voipstudio_errors import error
+from sandbox.voipstudio_lists import number, page_of
 from sandbox.wire import Call, Json, Operation, Reply, Router, Row
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
     from sandbox.control import Control
 
 PREFIX = "/v1.2/voipstudio"
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "like": lambda mine, theirs: str(theirs).strip("%").lower() in str(mine).lower(),
-}
-FILTERABLE = ("labels", "groups")
 
 
 class VoipStudio(Service):
@@ -86,69 +78,6 @@ class VoipStudio(Service):
         return max(0, total + self._drift.randint(-drift, drift)) if drift else total
 
 
-def _number(call: Call, name: str, default: int) -> int:
-    text = call.one(name)
-    if text is None:
-        return default
-    if not text.isdigit() or int(text) < 1:
-        raise error(400, "Validation error", (name, "This value is not valid"))
-    return int(text)
-
-
-def _tests(call: Call, known: set[str]) -> list[tuple[str, str, Json]]:
-    text = call.one("filter")
-    if not text:
-        return []
-    try:
-        items = json.loads(text)
-        tests = [(item["property"], item["operator"], item["value"]) for item in items]
-    except (ValueError, TypeError, KeyError):
-        raise error(400, "Filtration error") from None
-    for name, how, _ in tests:
-        if how not in OPERATORS or name not in known or name in FILTERABLE:
-            raise error(400, "Filtration error", (str(name), f"Operator {how} cannot be used here"))
-    return tests
-
-
-def _passes(shown: Row, tests: list[tuple[str, str, Json]]) -> bool:
-    for name, how, wanted in tests:
-        mine = shown.get(name)
-        if mine is None:
-            return False
-        if how != "like" and isinstance(mine, str) != isinstance(wanted, str):
-            mine, wanted = str(mine), str(wanted)  # noqa: PLW2901 - compared as text
-        if not OPERATORS[how](mine, wanted):
-            return False
-    return True
-
-
-def _rank(value: Json) -> tuple[int, Any]:
-    return (0, value) if isinstance(value, int | float) else (1, str(value))
-
-
-def page_of(service: VoipStudio, call: Call, rows: list[Row], show: Callable[[Row], Row]) -> Reply:
-    """A list answer: ``{data, total}``; past the end an empty page with the same total."""
-    page = _number(call, "page", 1)
-    limit = min(_number(call, "limit", service.options.default_limit), service.options.max_limit)
-    known = set(rows[0]) if rows else set()
-    tests = _tests(call, known) if known else []
-    if tests:
-        plain = Printer(SourceOptions(zone=service.options.zone))
-        rows = [row for row in rows if _passes({**row, **plain._moments(row)}, tests)]  # noqa: SLF001
-    sort, direction = call.one("sort"), (call.one("dir") or "ASC").upper()
-    if direction not in ("ASC", "DESC") or (sort and known and sort not in known):
-        raise error(400, "Validation error", ("sort", "This value is not valid"))
-    if not service.options.ignore_sort:
-        if sort:
-            rows = sorted(rows, key=lambda row: (row[sort] is not None, _rank(row[sort]), row["id"]))
-        if direction == "DESC":
-            rows = rows[::-1]
-    total = service.drifted(len(rows))
-    return Reply(
-        200, {"data": [show(row) for row in rows[(page - 1) * limit : page * limit]], "total": total}
-    )
-
-
 def _visible(service: VoipStudio, call: Call) -> list[Row]:
     rows = list(service.source.contacts.values())
     if service.options.private:
@@ -182,7 +111,7 @@ def _disturb(service: VoipStudio, page: int) -> None:
 def list_contacts(service: VoipStudio, call: Call) -> Reply:
     """GET /contacts."""
     if service.options.disturbances:
-        _disturb(service, _number(call, "page", 1))
+        _disturb(service, number(call, "page", 1))
     return page_of(service, call, _visible(service, call), service.printer.contact)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sandbox.voipstudio_errors import error
+from sandbox.voipstudio_lists import page_of
 from sandbox.wire import Call, Operation, Refusal, Reply, Row
 
 if TYPE_CHECKING:
@@ -21,12 +23,6 @@ if TYPE_CHECKING:
 
 SIP_DOMAIN = "sip.example.net"
 ADMIN = 10002
-
-
-def error(status: int, message: str, *fields: tuple[str, str]) -> Refusal:
-    """The documented error envelope."""
-    errors = [{"field": name, "message": text} for name, text in fields]
-    return Refusal(status, {"message": message, "errors": errors})
 
 
 @dataclass
@@ -150,8 +146,6 @@ def _key_row(service: VoipStudio, key: Key) -> Row:
 
 def list_tokens(service: VoipStudio, call: Call) -> Reply:
     """GET /apitokens; the rows include the tokens themselves."""
-    from sandbox.voipstudio import page_of  # noqa: PLC0415 - the list machinery stands above this module
-
     rows = [
         {"id": at, **_key_row(service, key)}
         for at, key in enumerate(service.access.keys.values(), 1)

@@ -6,30 +6,35 @@ the wire (reading the body, faults, recording, sending) is done once, in ``sandb
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
 Row: TypeAlias = dict[str, Any]
 
-try:  # comes with Prefect; the standard library answers the same, only slower
-    from orjson import dumps as _dumps
-except ImportError:  # pragma: no cover
 
-    def _dumps(value: Json, /) -> bytes:
-        return json.dumps(value, separators=(",", ":")).encode()
+def _plain(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+_fast: Callable[[Json], bytes] = _plain
+with contextlib.suppress(
+    ImportError
+):  # comes with Prefect; the standard library answers the same, only slower
+    import orjson
+
+    _fast = orjson.dumps
 
 
 def encode(value: Json) -> bytes:
     """JSON bytes of a value; lone surrogates, which a careless source may hold, go out as escapes."""
     try:
-        return _dumps(value)
+        return _fast(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return _plain(value)
 
 
 @dataclass(slots=True)

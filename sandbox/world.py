@@ -34,7 +34,7 @@ class Ids:
 
 @dataclass
 class Token:
-    """A bearer token. ``kind``: ``pit``, ``agency_pit``, ``location`` or ``company`` (the last two by OAuth)."""
+    """A bearer token; ``kind`` is ``pit``, ``agency_pit`` or, by OAuth, ``location`` or ``company``."""
 
     kind: str
     company_id: str
