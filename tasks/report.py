@@ -1,5 +1,6 @@
 """Prefect tasks and states that show a run: progress and report artifacts, and the flow run's final state."""
 
+import logging
 from uuid import UUID
 
 from prefect import task
@@ -15,6 +16,21 @@ from prefect.states import Completed, Failed
 
 from tasks.engine.report import Report, markdown
 from tasks.engine.steps import Steps
+from tasks.errors import VoipsyncError
+
+
+class _OneLine(logging.Filter):
+    """Our own errors are one line that says what to do; where they were raised is shown at debug level."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        expected = record.exc_info is not None and isinstance(record.exc_info[1], VoipsyncError)
+        if expected and not logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+            record.exc_info = None
+        return True
+
+
+for _logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_logger).addFilter(_OneLine())
 
 
 async def show_progress(steps: Steps) -> None:

@@ -77,10 +77,18 @@ def _country(value: str) -> str:
     return value
 
 
+def _supported(value: str) -> str:
+    if value != "ignore":
+        msg = "only 'ignore' is supported so far"
+        raise ValueError(msg)
+    return value
+
+
 SecretReference = Annotated[str, AfterValidator(_reference)]
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 CountryCode = Annotated[str, AfterValidator(_country)]
+Deletes = Annotated[Literal["ignore", "tag", "delete"], AfterValidator(_supported)]
 
 
 class Section(BaseModel):
@@ -158,7 +166,7 @@ class MappingSettings(Section):
     """How source records become destination records."""
 
     default_country: CountryCode = Field("US", description="for phone numbers without a country code")
-    deletes: Literal["ignore", "tag", "delete"] = "ignore"
+    deletes: Deletes = "ignore"
     origin: str | None = Field(
         None,
         pattern=r"^[^\s·<>&#]{1,40}$",

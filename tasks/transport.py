@@ -38,6 +38,8 @@ FIRST_PATIENCE_SECONDS = 12.0
 ATTEMPTS = 5
 """Tries of one request while the service answers others usefully."""
 
+_BACKOFF = wait_exponential_jitter(multiplier=0.5, max=8.0, jitter=0.5)
+
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
 
@@ -212,8 +214,8 @@ class Transport:
             raise _Again(f"cannot connect ({_why(error)})") from error
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed()
-            if isinstance(error, httpx.RemoteProtocolError) and not writes:
-                self._throttled(None)
+            if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error).lower():
+                self._throttled(None)  # VoIPstudio's page for too many requests has malformed headers
             self._unless_repeatable(f"no answer ({_why(error)})", repeatable=repeatable)
             raise _Again(f"no answer ({_why(error)})") from error
         finally:
@@ -224,13 +226,13 @@ class Transport:
         """Return a useful answer; raise for one that may be better next time."""
         if status == httpx.codes.TOO_MANY_REQUESTS:
             self._failed()
-            after = _retry_after(headers)
+            after = retry_after(headers)
             self._throttled(after)
             raise _Again("throttled", status=status, after=after)
         if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.REQUEST_TIMEOUT:
             self._failed()
             self._unless_repeatable(f"answered {status}", repeatable=repeatable, status=status)
-            raise _Again(f"answered {status}", status=status, after=_retry_after(headers))
+            raise _Again(f"answered {status}", status=status, after=retry_after(headers))
         if httpx.codes.MULTIPLE_CHOICES <= status < httpx.codes.BAD_REQUEST:
             raise Fatal(f"{self.service} redirects (HTTP {status}) and is not followed: check base_url")
         try:
@@ -278,7 +280,7 @@ class Transport:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, _Again) and error.after is not None:
             return error.after
-        return float(wait_exponential_jitter(initial=0.5, max=8.0, jitter=0.5)(state))
+        return float(_BACKOFF(state))
 
     def _given_up(self, error: _Again, *, writes: bool, repeatable: bool) -> Exception:
         if self._outage() >= FIRST_PATIENCE_SECONDS or error.after is not None or not self._useful:
@@ -314,7 +316,7 @@ def _why(error: Exception) -> str:
     }.get(type(error).__name__, type(error).__name__)
 
 
-def _retry_after(headers: httpx.Headers) -> float | None:
+def retry_after(headers: httpx.Headers) -> float | None:
     """Seconds that ``Retry-After`` asks for: a number or an HTTP date."""
     value = headers.get("retry-after", "").strip()
     if not value:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.engine import outcome
 from tasks.engine.entities.child import Child, Place
-from tasks.engine.merge import Merge, changed, fill, merge
+from tasks.engine.merge import Merge, changed, fill, landed, merge
 from tasks.engine.run import Run
 from tasks.errors import ApiError, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.ledger.records import Record
@@ -16,8 +16,8 @@ from tasks.mapping import marker
 from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
 
 Content = Mapping[str, Any]
-IN = frozenset({"synced", "rejected"})
-"""States of a contact that is at the destination (a refused change leaves it there)."""
+IN = frozenset({"synced", "rejected", "unresolved"})
+"""States of a contact that, known by an id, is at the destination: a refused or lost change leaves it there."""
 
 
 @dataclass(slots=True)
@@ -35,13 +35,18 @@ class ChildWriter:
         before = self.known.get(mapped.source_id) or outcome.blank(
             self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
         )
+        if before.intent is not None:
+            return  # whether it was created is not known yet: nothing is sent before that is settled
         match mapped:
             case Skipped(reason=reason):
                 await self._skip(before, reason, fingerprint)
             case Refused(reason=reason, message=message):
                 await self._reject(before, RejectedRecord(message, reason=reason), None, fingerprint)
             case Desired(content=ours):
-                await self._bring(before, ours, fingerprint)
+                try:
+                    await self._bring(before, ours, fingerprint)
+                except ApiError as error:  # a question about this one record that is never answered
+                    await self._reject(before, error, ours, fingerprint)
 
     async def find(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
         """Look for an activity at the destination by its marker."""
@@ -92,7 +97,7 @@ class ChildWriter:
 
     async def _update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         base = before.content or {}
-        if not changed(base, ours):
+        if before.intent is None and not changed(base, ours):
             await self._save(outcome.unchanged(before, fingerprint), "unchanged")
             return
         assert before.destination_id is not None  # noqa: S101 - narrows the type
@@ -102,8 +107,9 @@ class ChildWriter:
             self.run.findings.remark(self.kind.entity, "deleted at the destination by someone, and left so")
             await self._save(outcome.left(before, fingerprint), "skipped")
             return
+        base = landed(base, before.intent, theirs)
         found = merge(base, ours, theirs)
-        await self._write(before, ours, fingerprint, before.destination_id, found, theirs, "updated")
+        await self._write(replace(before, content=base), ours, fingerprint, found, theirs, "updated")
 
     async def _adopt(
         self, before: Record, ours: dict[str, Any], fingerprint: str, child_id: str, theirs: dict[str, Any]
@@ -113,31 +119,40 @@ class ChildWriter:
         if text in found.conflicts and marker.untouched(theirs.get(text)):
             kept = tuple(name for name in found.conflicts if name != text)
             found = Merge({**found.write, text: ours[text]}, kept)
-        await self._write(before, ours, fingerprint, child_id, found, theirs, "adopted")
+        content = {name: value for name, value in ours.items() if name not in found.write}
+        linked = replace(before, destination_id=child_id, content=content)
+        await self._write(linked, ours, fingerprint, found, theirs, "adopted")
 
     async def _write(
         self,
         before: Record,
         ours: dict[str, Any],
         fingerprint: str,
-        child_id: str,
         found: Merge,
         theirs: dict[str, Any],
         count: str,
     ) -> None:
         for name in found.conflicts:
             self.run.findings.remark(self.kind.entity, f"{name} left as a person wrote it at the destination")
+        assert before.destination_id is not None  # noqa: S101 - narrows the type
+        sent = outcome.changing(before, ours, fingerprint, write=found.write)
         try:
             if found.write:
-                await self.kind.update(self.run.api, self._place(), child_id, found.write, theirs)
-        except (RejectedRecord, OutcomeUnknown) as error:
+                await self._save(sent, None)
+                await self.kind.update(
+                    self.run.api, self._place(), before.destination_id, found.write, theirs
+                )
+        except RejectedRecord as error:
             await self._reject(before, error, found.write, fingerprint)
+            return
+        except OutcomeUnknown as error:
+            await self._save(outcome.unknown(sent, str(error), error.status), None)
             return
         content = {**(before.content or {}), **ours}
         wrote = found.write or count == "adopted"
-        await self._save(
-            outcome.synced(before, child_id, content, fingerprint), count if wrote else "unchanged"
-        )
+        without = "unchanged" if before.intent is None else "recovered"
+        done = outcome.synced(before, before.destination_id, content, fingerprint)
+        await self._save(done, count if wrote else without)
 
     async def _listed(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
         """Under an adopted contact, what an earlier ledger wrote: its list is read once, and remembered."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.merge import BESIDES, Merge, changed, fill, merge, merge_tags
+from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
 from tasks.engine.run import Run
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.highlevel.requests import CreateContact, SearchContacts, UpdateContact
@@ -37,7 +37,8 @@ class ContactWriter:
         if base.get("withheld") and base["withheld"] == ours.get("phone"):
             ours = withhold(ours)
         assert before.destination_id is not None  # noqa: S101 - narrows the type
-        if not changed(base, ours) and ours.get("tags", []) == base.get("tags", []):
+        same_tags = ours.get("tags", []) == base.get("tags", [])
+        if same_tags and not changed(base, ours) and before.intent is None:
             return await self._save(outcome.unchanged(before, fingerprint), "unchanged")
         location = await self.run.location()
         try:
@@ -45,22 +46,29 @@ class ContactWriter:
         except NotFound:
             self.run.findings.remark("contacts", "deleted at the destination by someone, and left so")
             return await self._save(outcome.left(before, fingerprint), "skipped")
+        base = landed(base, before.intent, theirs)
+        before = replace(before, content=base)
         found = merge(base, ours, theirs)
         add, remove = merge_tags(base, ours, theirs)
         if remove:
             remove = await self._only_ours(before, remove)
         self._tell(found)
-        payload = {**found.write, "add_tags": add, "remove_tags": remove}
-        try:
-            dropped = await self._write(before.destination_id, found.write, add, remove)
-        except (RejectedRecord, OutcomeUnknown) as error:
-            return await self.reject(before, error, payload, fingerprint)
         wrote = bool(found.write or add or remove)
+        sent = outcome.changing(
+            before, ours, fingerprint, write=found.write, add_tags=add, remove_tags=remove
+        )
+        try:
+            dropped = await self._write(sent, found.write, add, remove)
+        except RejectedRecord as error:
+            payload = {**found.write, "add_tags": add, "remove_tags": remove}
+            return await self.reject(before, error, payload, fingerprint)
+        except OutcomeUnknown as error:
+            return await self._save(outcome.unknown(sent, str(error), error.status), None)
         kept = {name: base[name] for name in dropped if name in base}
         content = {**base, **{name: value for name, value in ours.items() if name not in dropped}, **kept}
         return await self._save(
             outcome.synced(before, before.destination_id, content, fingerprint),
-            "updated" if wrote else "unchanged",
+            "updated" if wrote else "unchanged" if before.intent is None else "recovered",
         )
 
     async def adopt(
@@ -85,22 +93,31 @@ class ContactWriter:
                 found, conflicts=tuple(name for name in found.conflicts if name not in (*CUSTOM, "source"))
             )
         )
+        content = {**ours, "foreign_tags": [tag for tag in ours.get("tags", []) if tag not in add]}
+        linked = replace(
+            before,
+            destination_id=contact_id,
+            origin="adopted",
+            listed="",
+            content={name: value for name, value in content.items() if name not in found.write}
+            | {"tags": content["foreign_tags"]},
+        )
+        sent = outcome.changing(linked, ours, fingerprint, write=found.write, add_tags=add)
         try:
-            dropped = await self._write(contact_id, found.write, add, [])
+            dropped = await self._write(sent, found.write, add, [])
         except NotFound:
             await directory.remove(contact_id)
+            await self.run.journal.save(before)
             return None
-        except (RejectedRecord, OutcomeUnknown) as error:
+        except RejectedRecord as error:
             return await self.reject(before, error, found.write, fingerprint)
+        except OutcomeUnknown as error:
+            return await self._save(outcome.unknown(sent, str(error), error.status), None)
         written = {name: value for name, value in found.write.items() if name not in dropped}
         await directory.enter_written(
             contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]}
         )
-        content = {**ours, "foreign_tags": [tag for tag in ours.get("tags", []) if tag not in add]}
-        record = replace(
-            outcome.synced(before, contact_id, content, fingerprint), origin="adopted", listed=""
-        )
-        return await self._save(record, "adopted")
+        return await self._save(outcome.synced(linked, contact_id, content, fingerprint), "adopted")
 
     async def create(
         self, before: Record, ours: dict[str, Any], fingerprint: str, *, with_phone: bool
@@ -207,11 +224,15 @@ class ContactWriter:
         return await self._save(done, how)
 
     async def _write(
-        self, contact_id: str, write: dict[str, Any], add: list[str], remove: list[str]
+        self, sent: Record, write: dict[str, Any], add: list[str], remove: list[str]
     ) -> list[str]:
         """Send the changes; return the fields that the location refused as another contact's."""
         write, dropped = dict(write), []
+        assert sent.destination_id is not None  # noqa: S101 - narrows the type
+        contact_id = sent.destination_id
         location = await self.run.location()
+        if write or add or remove:
+            await self.run.journal.save(sent)
         if write.pop("companyName", None):
             self.run.findings.remark("contacts", "company names changed, which the API only sets on creation")
         while write:

@@ -54,6 +54,22 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
     return Merge(write, tuple(conflicts))
 
 
+def landed(
+    base: Mapping[str, Any], intent: Mapping[str, Any] | None, theirs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What we wrote last, where a change was sent and its outcome not recorded: what is there of it is ours."""
+    known, sent = dict(base), intent or {}
+    known |= {
+        name: value for name, value in sent.get("write", {}).items() if same(name, theirs.get(name), value)
+    }
+    there, before = theirs.get("tags", []), base.get("tags", [])
+    added = [tag for tag in sent.get("add_tags", []) if tag in there and tag not in before]
+    removed = [tag for tag in sent.get("remove_tags", []) if tag not in there]
+    if added or removed:
+        known["tags"] = [*(tag for tag in before if tag not in removed), *added]
+    return known
+
+
 def fill(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Merge:
     """Compare a record found at the destination and never written by this ledger: fill what is empty."""
     write, differing = {}, []

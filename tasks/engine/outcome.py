@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,13 +58,29 @@ def sending(before: Record, operation: str, content: Mapping[str, Any], fingerpr
     return replace(
         before,
         state="unresolved",
+        attempts=before.attempts if fingerprint in (None, before.fingerprint) else 0,
         fingerprint=fingerprint or before.fingerprint,
         intent={"operation": operation, "content": dict(content), "at": time.time()},
     )
 
 
+def changing(
+    before: Record,
+    ours: Mapping[str, Any],
+    fingerprint: str | None,
+    *,
+    write: Mapping[str, Any],
+    add_tags: Sequence[str] = (),
+    remove_tags: Sequence[str] = (),
+) -> Record:
+    """A change is about to leave. Sending it twice harms nobody; taking it for a person's edit would."""
+    record = sending(before, f"update-{before.entity}", ours, fingerprint)
+    what = {"write": dict(write), "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+    return replace(record, intent={**(record.intent or {}), **what})
+
+
 def unknown(before: Record, message: str, status: int) -> Record:
-    """The create's outcome could not be established; the intent stays, with the time of the last sending."""
+    """The sending's outcome could not be established; the intent stays, with the time of the last sending."""
     assert before.intent is not None  # noqa: S101 - `sending` made it
     return replace(
         before,
@@ -72,15 +88,14 @@ def unknown(before: Record, message: str, status: int) -> Record:
         reason="unknown_outcome",
         error=message,
         status=status,
+        attempts=before.attempts + 1,
         intent={**before.intent, "at": time.time()},
     )
 
 
 def not_sent(before: Record) -> Record:
     """The create certainly did not happen: the record is due again."""
-    return replace(
-        before, state="waiting", intent=None, reason="not_sent", error=None, status=None, fingerprint=None
-    )
+    return replace(before, state="waiting", intent=None, reason="not_sent", error=None, status=None)
 
 
 def skipped(before: Record, reason: str, fingerprint: str | None) -> Record:
@@ -120,8 +135,7 @@ def rejected(
     fingerprint: str | None,
 ) -> Record:
     """It was refused: kept with payload and reason, tried again at once, later in growing intervals."""
-    same = before.state == "rejected" and before.fingerprint == fingerprint
-    attempts = before.attempts + 1 if same else 1
+    attempts = before.attempts + 1 if before.fingerprint == fingerprint else 1
     return replace(
         before,
         state="rejected",

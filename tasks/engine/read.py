@@ -172,7 +172,11 @@ class Reader:
     def _scans(
         self, row: object, before: Outline | None, *, changed: bool, open_child: bool, now: float
     ) -> bool:
-        if not isinstance(row, dict) or row.get("internal") is True or not str(row.get("id", "")).isdigit():
+        if (
+            not isinstance(row, dict)
+            or row.get("internal") is True
+            or row_id(row, *ID_NAMES["contacts"]) is None
+        ):
             return False
         if before is not None and not changed and before.state in ("skipped", "left"):
             return False
@@ -187,6 +191,7 @@ class Reader:
         await activities.probe(scan)
         if StreamState.ON not in activities.states.values():
             return []
+        asked = {stream for stream, state in activities.states.items() if state is StreamState.ON}
         read = await activities.read(list(scan))
         if activities.answered - before:
             await self._remember(activities)
@@ -206,7 +211,7 @@ class Reader:
                     }
                     for row in sorted(rows, key=lambda row: row_id(row, *ID_NAMES[entity]) or 0)
                 )
-        whole = [contact.contact_id for contact in read if len(contact.whole) == len(contact.rows)]
+        whole = [contact.contact_id for contact in read if contact.whole >= asked]
         return await self._sift_activities(found, whole)
 
     async def _activities(self) -> Activities:

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from tasks.engine.report import OPEN, Findings, Report, Status, entity_counts
-from tasks.errors import ConfigurationError, Fatal
+from tasks.errors import ConfigurationError, Fatal, QuotaSpent
 from tasks.highlevel.access import BearerToken
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
@@ -204,9 +204,9 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         run.findings.remark(entity, f"rejected ({reason})", number)
     entities = entity_counts(run.findings, open_records)
     unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
-    status: Status = (
-        "failed" if error is not None else "degraded" if unsettled or run.findings.degraded else "ok"
-    )
+    degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)
+    failed = error is not None and not isinstance(error, QuotaSpent)
+    status: Status = "failed" if failed else "degraded" if degraded else "ok"
     source, destination = run.source_wire.tally, run.destination_wire.tally
     report = Report(
         account=run.name,

@@ -21,37 +21,46 @@ from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired
 
+SENDINGS = 3
+"""Sendings without an answer and without effect after which a record counts as refused."""
+
 
 async def settle(run: Run, writer: Writer) -> int:
     """Settle all open intents; return how many there were."""
     opened = await run.database.do(lambda connection: records.with_intent(connection, run.name))
     if not opened:
         return 0
-    absent = [record for record in opened if not await _confirmed(run, record)]
+    absent = await _absent(run, opened)
     if absent and await _wait(run, absent):
-        absent = [record for record in absent if not await _confirmed(run, record)]
+        absent = await _absent(run, absent)
     again = [record for record in absent if await _due(run, record) <= time.time()]
     for record in again:
-        await run.journal.save(outcome.not_sent(record))
-    await writer.load(_bundles(again))
+        await run.journal.save(_refused(record) if record.attempts >= SENDINGS else outcome.not_sent(record))
+    await writer.load(_bundles([record for record in again if record.attempts < SENDINGS]))
     return len(opened)
 
 
-async def _confirmed(run: Run, record: Record) -> bool:
-    """Look for a record at the destination; record it where it is there."""
-    run.check()
-    assert record.intent is not None  # noqa: S101 - selected for having one
-    ours = record.intent["content"]
-    try:
-        found = await _find(run, record, ours)
-    except ApiError:
-        return False
-    if found is None:
-        return False
-    done = outcome.synced(record, found, ours, record.fingerprint)
-    await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
-    run.findings.count(record.entity, "recovered")
-    return True
+async def _absent(run: Run, asked: list[Record]) -> list[Record]:
+    """Look for records at the destination; record those that are there, return those that are not.
+
+    One that could not be looked for is neither: it stays unresolved.
+    """
+    absent = []
+    for record in asked:
+        run.check()
+        assert record.intent is not None  # noqa: S101 - selected for having one
+        ours = record.intent["content"]
+        try:
+            found = await _find(run, record, ours)
+        except ApiError:
+            continue
+        if found is None:
+            absent.append(record)
+            continue
+        done = outcome.synced(record, found, ours, record.fingerprint)
+        await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
+        run.findings.count(record.entity, "recovered")
+    return absent
 
 
 async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None:
@@ -65,6 +74,18 @@ async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None
         return None
     found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
     return None if found is None else found[0]
+
+
+def _refused(record: Record) -> Record:
+    """A record that the service never answers, and certainly never takes."""
+    return outcome.rejected(
+        record,
+        reason=f"http_{record.status}" if record.status else "no_answer",
+        message=record.error or "no answer came, and nothing was created",
+        status=record.status or 0,
+        payload=record.intent["content"] if record.intent else None,
+        fingerprint=record.fingerprint,
+    )
 
 
 async def _wait(run: Run, absent: list[Record]) -> bool:

@@ -114,8 +114,7 @@ class Writer:
         queue, again = deque(work), list[Bundle]()
 
         async def worker() -> None:
-            while queue:
-                self.run.check()
+            while queue and not self.run.stop_reason:
                 bundle, verdict = queue.popleft()
                 if await self._bundle(bundle, verdict):
                     advance(1)
@@ -128,6 +127,7 @@ class Writer:
                     group.create_task(worker())
         except* VoipsyncError as errors:
             raise _first(errors) from None
+        self.run.check()
         return again
 
     async def _bundle(self, bundle: Bundle, verdict: Verdict | None) -> bool:
@@ -158,7 +158,8 @@ class Writer:
 
     async def _chain(self, chain: ChildWriter, bundle: Bundle) -> None:
         for child in bundle.children[chain.kind.entity]:
-            self.run.check()
+            if self.run.stop_reason:  # what is under way is finished, nothing new is begun
+                return
             await chain.write(child, bundle.fingerprints[chain.kind.entity, child.source_id])
 
     async def _remember_listings(self, chains: list[ChildWriter]) -> None:

@@ -14,7 +14,7 @@ import math
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -23,7 +23,7 @@ from tasks.errors import ServiceUnavailable
 from tasks.highlevel.daily import Day, number
 from tasks.highlevel.latency import LONGEST, Latency
 from tasks.settings import Quota as QuotaSettings
-from tasks.transport import Clock, Sleep, _retry_after
+from tasks.transport import Clock, Sleep, retry_after
 
 PATIENCE = 60.0
 """The longest pause asked for with ``Retry-After`` that is waited out."""
@@ -51,7 +51,8 @@ class Quota:
         settings: the budget to begin with, the cap and the day's reserve.
         where: path of these settings, for messages.
         clock: monotonic seconds.
-        wall: seconds since the epoch, in which usage is handed over to other processes.
+        wall: seconds since the epoch, in which usage is handed over to other processes: on several
+            machines best the database's.
         sleep: waits; it is cancelled where the wait is over sooner.
     """
 
@@ -129,7 +130,7 @@ class Quota:
             later = len(self._sent) + len(self._done) - bisect_right(self._done, sent) - 1
             self._day.follow(named, later=max(0, later), wall=self._wall())
             if status == httpx.codes.TOO_MANY_REQUESTS:
-                self._throttled(_retry_after(named), sent, now)
+                self._throttled(retry_after(named), sent, now)
         else:
             insort(self._done, now + LONGEST)
         if self._blocked:
@@ -179,8 +180,10 @@ class Quota:
             hidden += self._limit if ahead is None else ahead
         last = max(usage.get("at", wall), sent_until or 0.0)
         done = [*usage.get("done", ()), (last, hidden)]
-        self._done = sorted(self._done + self._heard(done, wall - now))
-        self._foreign = sorted(self._foreign + self._heard(usage.get("foreign", ()), wall - now))
+        step = self._window / _STEPS
+        self._done = _heard(done, wall - now, now + LONGEST + step)
+        longest = now + (_SUSPECT + 1) * self._window
+        self._foreign = _heard(usage.get("foreign", ()), wall - now, longest)
         if paused := usage.get("paused_until"):
             self._paused_until = min(paused - wall, PATIENCE) + now
         if day := usage.get("day"):
@@ -192,10 +195,6 @@ class Quota:
         step = self._window / _STEPS
         steps = Counter(math.ceil((t + offset) / step) for t in times)
         return [[number * step, count] for number, count in sorted(steps.items())]
-
-    @staticmethod
-    def _heard(told: Iterable[Iterable[float]], offset: float) -> list[float]:
-        return [t - offset for t, count in told for _ in range(int(count))]
 
     def _capped(self, requests: int) -> int:
         return requests if self._settings.cap is None else min(requests, self._settings.cap)
@@ -282,3 +281,8 @@ class Quota:
         self._asked_to_wait = bool(after)
         self._paused_at = now
         self._paused_until = max(self._paused_until, until)
+
+
+def _heard(told: Iterable[Sequence[float]], offset: float, latest: float) -> list[float]:
+    """Moments from pairs; none after ``latest``, should the other's clock have been ahead."""
+    return sorted(min(t - offset, latest) for t, count in told for _ in range(int(count)))

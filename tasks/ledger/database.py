@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +28,15 @@ T = TypeVar("T")
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
 _ATTEMPTS = 3
+_POSTGRESQL = {
+    "application_name": "voipsync",
+    "connect_timeout": 10,
+    # a server that vanished without a word is given up after ten seconds, not after the system's quarter hour
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "tcp_user_timeout": 10_000,
+}
+"""Connection parameters where the URL gives none of its own."""
 
 
 def open_engine(url: str) -> Engine:
@@ -36,42 +47,62 @@ def open_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigurationError("state.url is no database URL, such as sqlite:///voipsync.db") from None
+    if "@" in (parsed.host or ""):
+        raise ConfigurationError("state.url: write an @ in the user name or password as %40")
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(parsed)
+            return _sqlite(parsed.set(drivername="sqlite+pysqlite"))
         case "postgresql":
             return create_engine(
                 parsed.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
                 pool_size=2,
-                connect_args={"connect_timeout": 10, "application_name": "voipsync"},
+                connect_args={name: value for name, value in _POSTGRESQL.items() if name not in parsed.query},
             )
         case other:
             raise ConfigurationError(f"state.url: {other} is not supported; use sqlite or postgresql")
 
 
 def _sqlite(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
-        path = Path(url.database)
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise LedgerUnavailable(f"state.url: cannot open {path}: {error.strerror}") from None
+    if not url.database or url.database == ":memory:":
+        raise ConfigurationError("state.url names no file: what is only in memory is sent twice")
+    path = Path(url.database)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LedgerUnavailable(f"state.url: cannot open {path}: {error.strerror}") from None
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own types
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql(f"PRAGMA query_only={reads:d}")
+        # a transaction that reads first and writes later would fail at once where another wrote meanwhile
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Put a file into WAL mode; SQLite does not wait by itself where two processes do so at once."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @dataclass(slots=True)
@@ -79,9 +110,11 @@ class Database:
     """Runs functions of a connection, each in one transaction."""
 
     engine: Engine
+    _reading: Engine = field(init=False)
     _thread: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
+        self._reading = self.engine.execution_options(reads=True, postgresql_readonly=True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     def now_do(self, work: Callable[[Connection], T]) -> T:
@@ -90,9 +123,29 @@ class Database:
         Raises:
             LedgerUnavailable: the database is locked, full, or cannot be reached.
         """
+        return self._transact(self.engine, work)
+
+    async def do(self, work: Callable[[Connection], T]) -> T:
+        """As `now_do`, without holding up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_do, work)
+
+    def now_look(self, work: Callable[[Connection], T]) -> T:
+        """As `now_do` for what only reads: it waits for no writer, and the database refuses its writes."""
+        return self._transact(self._reading, work)
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """As `now_look`, without holding up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_look, work)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._thread.shutdown(wait=True)
+        self.engine.dispose()
+
+    def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         for attempt in range(_ATTEMPTS):
             try:
-                with self.engine.begin() as connection:
+                with engine.begin() as connection:
                     return work(connection)
             except DBAPIError as error:
                 if error.connection_invalidated and attempt + 1 < _ATTEMPTS:
@@ -102,25 +155,17 @@ class Database:
                 raise LedgerUnavailable(f"the ledger cannot be used: {type(error).__name__}") from error
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
-    async def do(self, work: Callable[[Connection], T]) -> T:
-        """As `now_do`, without holding up the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_do, work)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._thread.shutdown(wait=True)
-        self.engine.dispose()
-
     def _explain(self, error: DBAPIError) -> str:
         first = (
             str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         )
-        place = self.engine.url.render_as_string(hide_password=True)
+        # a password may also stand in the query
+        place = self.engine.url.set(query={}).render_as_string(hide_password=True)
         remedy = ""
         if isinstance(error, OperationalError):
             if "locked" in first:
                 remedy = ": another program holds it; close it and run again"
-            elif "full" in first:
+            elif "full" in first or "No space left" in first:
                 remedy = ": make room on the disk and run again"
         return f"the ledger at {place} cannot be used ({first}){remedy}"
 

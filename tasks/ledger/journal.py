@@ -41,10 +41,10 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             # the last state of a record wins where it was saved twice within one batch
-            latest = {record.key: record for record, _ in batch}
+            latest = list({(record.account, record.key): record for record, _ in batch}.values())
 
-            def write(connection: Connection, changed: dict[tuple[str, str], Record] = latest) -> None:
-                records.save(connection, changed.values())
+            def write(connection: Connection, changed: list[Record] = latest) -> None:
+                records.save(connection, changed)
 
             try:
                 await self.database.do(write)

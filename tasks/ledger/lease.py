@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,10 @@ class Lease:
         """Note a renewal that was asked for at ``asked`` on the boot clock."""
         self._renewed = asked
 
+    def lost(self) -> None:
+        """Note that it is somebody else's."""
+        self._renewed = -math.inf
+
 
 @asynccontextmanager
 async def hold(
@@ -84,7 +90,12 @@ async def hold(
     Raises:
         Busy: another run held it for longer than ``wait``.
     """
-    lease = await _acquire(database, name, owner, wait=wait, tell=tell, about=about)
+    try:
+        lease = await _acquire(database, name, owner, wait=wait, tell=tell, about=about)
+    except asyncio.CancelledError:
+        # it may be taken by now; after this, closing the database waits for it to be given back
+        await asyncio.shield(_give_back(database, name, owner))
+        raise
     renewing = asyncio.create_task(_renew(database, name, lease, usage))
     try:
         yield lease
@@ -92,8 +103,7 @@ async def hold(
         renewing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await renewing
-        with contextlib.suppress(LedgerUnavailable):
-            await asyncio.shield(database.do(lambda connection: _give_back(connection, name, owner, usage())))
+        await asyncio.shield(_give_back(database, name, owner, usage=usage()))
 
 
 async def _acquire(
@@ -125,9 +135,11 @@ def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -
     """Take the lease if it is free; else return who holds it."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
-    row = connection.execute(select(leases).where(leases.c.name == name)).first()
+    # locked, so that the last owner cannot renew it between here and the end
+    row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
     now = clock(connection)
-    if row is not None and row.owner is not None and row.expires_at > now and not _is_gone(row.holder or {}):
+    abandoned = row is not None and row.owner not in {None, owner}
+    if row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {}):
         return dict(row.holder or {})
     values = {
         "name": name,
@@ -137,8 +149,9 @@ def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -
         "usage": row.usage if row is not None else None,
     }
     upsert(connection, leases, [values])
-    abandoned = row is not None and row.owner is not None
-    sent_until = min(time.time(), row.expires_at - RENEW_SECONDS) if row is not None and abandoned else None
+    sent_until = None
+    if row is not None and abandoned:  # by its age, since the database's clock may differ from ours
+        sent_until = time.time() - max(0.0, now - (row.expires_at - RENEW_SECONDS))
     return Lease(owner, row.usage if row is not None else None, sent_until)
 
 
@@ -146,10 +159,12 @@ async def _renew(database: Database, name: str, lease: Lease, usage: Callable[[]
     """Renew until cancelled; a failure is no more than a renewal missed: the lease's own check decides."""
     while True:
         await asyncio.sleep(RENEW_SECONDS)
-        asked = boot_clock()
+        asked, used = boot_clock(), usage()
         with contextlib.suppress(LedgerUnavailable):
-            if await database.do(lambda connection: _extend(connection, name, lease.owner, usage())):
+            if await database.do(partial(_extend, name=name, owner=lease.owner, usage=used)):
                 lease.renewed(asked)
+            else:
+                lease.lost()
 
 
 def _extend(connection: Connection, name: str, owner: str, usage: dict[str, Any]) -> bool:
@@ -161,13 +176,14 @@ def _extend(connection: Connection, name: str, owner: str, usage: dict[str, Any]
     return connection.execute(extended).rowcount == 1
 
 
-def _give_back(connection: Connection, name: str, owner: str, usage: dict[str, Any]) -> None:
-    free = (
-        update(leases)
-        .where(leases.c.name == name, leases.c.owner == owner)
-        .values(owner=None, holder=None, expires_at=0.0, usage=usage)
-    )
-    connection.execute(free)
+async def _give_back(
+    database: Database, name: str, owner: str, *, usage: dict[str, Any] | None = None
+) -> None:
+    """Free the lease, where it is still ours; without a usage that of the last owner stays."""
+    values = {"owner": None, "holder": None, "expires_at": 0.0} | ({} if usage is None else {"usage": usage})
+    free = update(leases).where(leases.c.name == name, leases.c.owner == owner).values(values)
+    with contextlib.suppress(LedgerUnavailable):
+        await database.do(lambda connection: connection.execute(free))
 
 
 def clock(connection: Connection) -> float:
@@ -184,6 +200,7 @@ def identity() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "boot": _boot_id(),
+        "pids": _pid_namespace(),
         "pid": os.getpid(),
         "started": _started(os.getpid()),
     }
@@ -191,21 +208,24 @@ def identity() -> dict[str, Any]:
 
 def _is_gone(holder: dict[str, Any]) -> bool:
     """Whether the holder ran on this machine and is no longer there (or its number is another process's)."""
-    boot, pid = holder.get("boot"), holder.get("pid")
-    if (
-        not boot
-        or boot != _boot_id()
-        or holder.get("host") != socket.gethostname()
-        or not isinstance(pid, int)
-    ):
+    pid, ours = holder.get("pid"), identity()
+    if not ours["boot"] or any(holder.get(name) != ours[name] for name in ("boot", "host", "pids")):
         return False
-    return _started(pid) != holder.get("started")
+    return isinstance(pid, int) and _started(pid) != holder.get("started")
 
 
 def _boot_id() -> str | None:
     """The running system's id, where there is one (Linux)."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _pid_namespace() -> str | None:
+    """Where process numbers mean what they mean here: containers may share a host's name and boot."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return None
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from tasks.errors import LedgerUnavailable
+
 HEAD = "0001"
 """The newest revision; a test holds it against the migration scripts."""
 _LOCK = 7_386_210_945_112
@@ -20,7 +22,11 @@ def level(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> bool:
-    """Migrate to `HEAD` inside the connection's transaction; tell whether anything was to be done."""
+    """Migrate to `HEAD` inside the connection's transaction; tell whether anything was to be done.
+
+    Raises:
+        LedgerUnavailable: the database is at a revision that is unknown here.
+    """
     if level(connection) == HEAD:
         return False
     if connection.dialect.name == "postgresql":
@@ -29,9 +35,15 @@ def upgrade(connection: Connection) -> bool:
             return False
     from alembic import command  # noqa: PLC0415 - a third of a second, needed once in a database's life
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise LedgerUnavailable(
+            f"the ledger is at revision {level(connection)}, which a newer voipsync made: update this one"
+        ) from None
     return True

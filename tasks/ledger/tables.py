@@ -23,9 +23,39 @@ Instants are UTC seconds since 1970.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 metadata = MetaData()
+
+
+class Foreign(TypeDecorator[str]):
+    """Text that others wrote, in a form that every database holds.
+
+    Half of an emoji (services cut texts by UTF-16 units) and NUL would be refused with the whole
+    transaction, and so would, by PostgreSQL, what is longer than its column.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep text of any length as TEXT."""
+        return dialect.type_descriptor(Text() if self.length is None else String(self.length))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Leave out what cannot be held."""
+        if value is None:
+            return None
+        return value.replace("\0", "").encode("utf-8", "replace").decode()[: self.length]
+
 
 records = Table(
     "records",
@@ -43,7 +73,7 @@ records = Table(
     Column("origin", String(8)),
     Column("listed", String(40), nullable=False, server_default=""),
     Column("reason", String(40)),
-    Column("error", Text),
+    Column("error", Foreign),
     Column("status", Integer),
     Column("payload", JSON(none_as_null=True)),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -75,10 +105,10 @@ directory = Table(
     metadata,
     Column("account", String(63), primary_key=True),
     Column("contact_id", String(80), primary_key=True),
-    Column("email", String(254)),
-    Column("phone", String(20)),
-    Column("source_id", String(80)),
-    Column("name", Text, nullable=False, server_default=""),
+    Column("email", Foreign(254)),
+    Column("phone", Foreign(20)),
+    Column("source_id", Foreign(80)),
+    Column("name", Foreign, nullable=False, server_default=""),
     Column("content", JSON(none_as_null=True)),
     Index("directory_by_email", "account", "email"),
     Index("directory_by_phone", "account", "phone"),

@@ -323,3 +323,47 @@ async def test_times_are_instants_of_the_accounts_zone(box, url):
     box.insert_source("tasks", number, title="Call", due_at="2026-07-01 09:00:00")
     await sync(box, url, source={"timezone": "America/New_York"})
     assert box.tasks()[0]["dueDate"].startswith("2026-07-01T13:00")
+
+
+async def test_a_record_that_is_never_answered_does_not_stop_the_others(box, url):
+    for number in (1, 2, 3):
+        person(box, number)
+        box.insert_source("notes", number, body=f"Note of {number}")
+    await sync(box, url)
+    for note in box.source("notes"):
+        box.edit_source("notes", note["id"], note["contact_id"], body="Changed")
+    stuck = next(row for row in box.contacts() if row["email"] == "person2@example.com")
+    box.fault("status", method="GET", path=f"/contacts/{stuck['id']}/notes/", status=500)
+    report = await sync(box, url)
+    assert counts(report, "notes") == {"read": 3, "updated": 2, "rejected": 1}
+    box.clear_faults()
+    mended = await sync(box, url)
+    assert (mended.status, mended.entities["notes"]["updated"]) == ("ok", 1)
+
+
+async def test_a_poison_record_is_kept_and_delivered_when_the_cause_is_gone(box, url):
+    for number in range(1, 11):
+        person(box, number)
+        box.insert_source("notes", number, body="poison" if number == 4 else "fine")
+    box.fault("status", method="POST", path="/notes$", containing="poison", status=500)
+    first = await sync(box, url)
+    assert (first.status, first.entities["notes"]["created"]) == ("degraded", 9)
+    second = await sync(box, url)
+    assert (second.status, second.entities["notes"]["rejected"]) == ("degraded", 1)
+    box.clear_faults()
+    third = await sync(box, url)
+    assert (third.status, len(box.notes())) == ("ok", 10)
+
+
+async def test_the_days_budget_ends_a_run_early_and_says_so(box, url):
+    box.reset(contacts=0, burst=5000, daily=20)
+    for number in range(1, 31):
+        person(box, number)
+    short = await sync(box, url, destination={"quota": {"per_day": 20, "daily_reserve": 5}})
+    assert short.status == "degraded"
+    assert "day" in short.warnings[0]
+    assert box.counters()["highlevel"]["requests"] <= 15
+    box.options(location={"daily": 100_000})
+    box.advance(86400)
+    assert (await sync(box, f"{url}x")).status == "ok"
+    assert len(box.contacts()) == 30

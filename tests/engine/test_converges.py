@@ -1,0 +1,277 @@
+"""Whatever happens on either side and in between, one more plain run makes it right.
+
+Hypothesis plays: people edit at the source and at the destination, answers get lost, writes get lost, the
+service throttles, runs die at any write to the ledger. After each game the faults stop, plain runs follow,
+and then everything of the source is at the destination exactly once, every edit of a person at the
+destination still stands, and the ledger tells the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from sandbox.serve import Sandbox
+from tasks.ledger.journal import Journal
+from tests.support.accounts import sync
+
+WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon"])
+STREAMS = ("notes", "tasks", "appointments")
+POSTS = r"/contacts/$|/notes$|/tasks$|/appointments$"
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Game(RuleBasedStateMachine):
+    """One account's life."""
+
+    box = None
+
+    @initialize(allow_duplicates=st.booleans())
+    def begin(self, allow_duplicates):
+        self.folder = Path(tempfile.mkdtemp(prefix="voipsync-game-"))
+        self.url = f"sqlite:///{self.folder}/ledger.db"
+        self.box.reset(
+            contacts=0, burst=5000, allow_duplicates=allow_duplicates, source={}, destination={"lag": 0.1}
+        )
+        self.box.clear_faults()
+        self.number = 0
+        self.edits = {}
+        for _ in range(2):
+            self.somebody_new_comes()
+        self.run()
+
+    def unique(self, word):
+        self.number += 1
+        return f"{word} {self.number}"
+
+    # at the source
+
+    @rule(shared=st.booleans(), labels=st.lists(WORDS, max_size=2))
+    def somebody_new(self, shared, labels):
+        self.somebody_new_comes(shared=shared, labels=labels)
+
+    def somebody_new_comes(self, *, shared=False, labels=()):
+        self.number += 1
+        phone = "02079460000" if shared else f"0207946{self.number:04d}"
+        self.box.insert_source(
+            "contacts",
+            first_name=f"First{self.number}",
+            last_name="Last",
+            email=f"person{self.number}@example.com",
+            tel=phone,
+            labels=list(labels),
+        )
+
+    @rule(data=st.data(), stream=st.sampled_from(STREAMS))
+    def something_happens(self, data, stream):
+        who = data.draw(st.sampled_from(self.people()))
+        values = {
+            "notes": {"body": self.unique("Said")},
+            "tasks": {"title": self.unique("Do"), "due_at": "2027-01-02 03:04:05"},
+            "appointments": {"title": self.unique("Meet"), "starts_at": "2027-01-02 03:04:05"},
+        }
+        self.box.insert_source(stream, who["id"], **values[stream])
+
+    @rule(data=st.data(), stream=st.sampled_from(STREAMS), at=st.sampled_from([1, 2]), saved=st.booleans())
+    def something_happens_and_the_run_dies(self, data, stream, at, saved):
+        self.something_happens(data, stream)
+        self.a_run_that_dies(at, saved)
+
+    @rule(
+        data=st.data(),
+        stream=st.sampled_from(STREAMS),
+        kind=st.sampled_from(["commit_then_drop", "drop"]),
+        asking_fails=st.booleans(),
+    )
+    def something_happens_and_the_answer_is_lost(self, data, stream, kind, asking_fails):
+        self.something_happens(data, stream)
+        self.box.fault(kind, method="POST", path=f"/{stream}$", count=1)
+        if asking_fails:
+            self.box.fault("status", method="GET", path=f"/{stream}$|/calendars/events", status=400, count=2)
+        self.run()
+
+    @rule(data=st.data(), field=st.sampled_from(["first_name", "last_name"]))
+    def a_name_changes(self, data, field):
+        who = data.draw(st.sampled_from(self.people()))
+        self.box.edit_source("contacts", who["id"], **{field: self.unique("Renamed")})
+
+    @rule(data=st.data(), labels=st.lists(WORDS, max_size=3, unique=True))
+    def labels_change(self, data, labels):
+        who = data.draw(st.sampled_from(self.people()))
+        self.box.edit_source("contacts", who["id"], labels=labels)
+
+    @precondition(lambda self: self.box.source("notes"))
+    @rule(data=st.data())
+    def a_note_changes(self, data):
+        note = data.draw(st.sampled_from(self.box.source("notes")))
+        self.box.edit_source("notes", note["id"], note["contact_id"], body=self.unique("Corrected"))
+
+    @precondition(lambda self: self.box.source("tasks"))
+    @rule(data=st.data())
+    def a_task_is_done(self, data):
+        task = data.draw(st.sampled_from(self.box.source("tasks")))
+        self.box.edit_source("tasks", task["id"], task["contact_id"], completed=True)
+
+    # at the destination, by people
+
+    @precondition(lambda self: self.box.contacts())
+    @rule(data=st.data())
+    def a_person_renames_a_contact(self, data):
+        contact = data.draw(st.sampled_from(self.box.contacts()))
+        name = self.unique("Human")
+        self.box.edit("contacts", contact["id"], lastName=name)
+        self.edits["contacts", contact["id"], "lastName"] = name
+
+    @precondition(lambda self: self.box.contacts())
+    @rule(data=st.data())
+    def a_person_tags_a_contact(self, data):
+        contact = data.draw(st.sampled_from(self.box.contacts()))
+        tag = f"human-{self.unique('tag')}"
+        self.box.edit("contacts", contact["id"], tags=[*contact["tags"], tag])
+        self.edits["tag", contact["id"], tag] = tag
+
+    @precondition(lambda self: self.box.notes())
+    @rule(data=st.data())
+    def a_person_edits_a_note(self, data):
+        note = data.draw(st.sampled_from(self.box.notes()))
+        marker = note["body"].rsplit("\n", 1)[-1]
+        body = f"{self.unique('Human')}\n\n{marker}"
+        self.box.edit("notes", note["id"], body=body)
+        self.edits["notes", note["id"], "body"] = body
+
+    # in between
+
+    @rule(
+        kind=st.sampled_from(["commit_then_drop", "commit_then_status", "truncate", "drop", "status"]),
+        count=st.integers(1, 3),
+        after=st.integers(0, 3),
+    )
+    def answers_get_lost(self, kind, count, after):
+        status = {"status": 502} if "status" in kind else {}
+        self.box.fault(
+            kind, method="POST,PUT", path=f"{POSTS}|/contacts/", count=count, after=after, **status
+        )
+
+    @rule(count=st.integers(1, 2))
+    def the_service_throttles(self, count):
+        self.box.fault("status", status=429, retry_after=0.05, count=count)
+
+    @rule()
+    def the_faults_stop(self):
+        self.box.clear_faults()
+
+    @rule()
+    def a_run(self):
+        self.run()
+
+    @rule(at=st.sampled_from([1, 2, 3, 4, 6, 9]), saved=st.booleans())
+    def a_run_that_dies(self, at, saved):
+        """At the ``at``-th save of a record, before or after it is durable."""
+        save, left = Journal.save, iter(range(at, 0, -1))
+
+        async def dying(journal, record):
+            last = next(left, 0) == 1
+            if last and not saved:
+                raise Crash
+            await save(journal, record)
+            if last:
+                raise Crash
+
+        Journal.save = dying
+        try:
+            self.run()
+        except BaseException as error:
+            if not _is_crash(error):
+                raise
+        finally:
+            Journal.save = save
+
+    def run(self):
+        return asyncio.run(
+            sync(self.box, self.url, destination={"settle_seconds": 0.05, "search_lag_seconds": 0.3})
+        )
+
+    def people(self):
+        return self.box.source("contacts")
+
+    # what is true in the end
+
+    def teardown(self):
+        if not hasattr(self, "folder"):
+            return
+        self.box.clear_faults()
+        report = None
+        for _ in range(4):
+            report = self.run()
+            if report.status == "ok":
+                break
+        try:
+            assert report.status == "ok", report
+            self.check_everything_is_there_once()
+            self.check_what_people_did()
+            before = self.box.state("highlevel")
+            self.box.reset_counters()
+            assert self.run().status == "ok"
+            assert self.box.writes() == {}
+            assert self.box.state("highlevel") == before
+        finally:
+            shutil.rmtree(self.folder)
+
+    def check_everything_is_there_once(self):
+        source = {str(row["id"]): row for row in self.people()}
+        ids = [
+            value["value"]
+            for row in self.box.contacts()
+            for value in row["customFields"]
+            if value["value"] in source
+        ]
+        assert sorted(ids) == sorted(source)
+        for stream, text in zip(STREAMS, ("body", "body", "description"), strict=True):
+            rows = self.box.source(stream)
+            there = self.box.children(stream)
+            assert len(there) == len(rows), stream
+            marked = sorted(row[text].split(" · ")[0].rsplit(" ", 1)[-1] for row in there)
+            assert marked == sorted(f"{row['contact_id']}/{row['id']}" for row in rows)
+        for row in self.box.contacts():
+            number = next(value["value"] for value in row["customFields"] if value["value"] in source)
+            assert row["firstName"] == source[number]["first_name"]
+            assert set(source[number]["labels"] or ()) <= set(row["tags"])
+
+    def check_what_people_did(self):
+        for (what, where, field), value in self.edits.items():
+            if what == "tag":
+                assert value in self.box.contact(where)["tags"]
+            elif what == "contacts":
+                assert self.box.contact(where)[field] == value
+            else:
+                assert value == next(note["body"] for note in self.box.notes() if note["id"] == where)
+
+
+def _is_crash(error):
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_crash(one) for one in error.exceptions)
+    return isinstance(error, Crash)
+
+
+@pytest.mark.timeout(300)
+def test_a_game_ends_well():
+    with Sandbox.threaded(contacts=0, burst=5000) as box:
+        Game.box = box
+        machine = Game.TestCase
+        machine.settings = settings(
+            max_examples=20,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        machine().runTest()
