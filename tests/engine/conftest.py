@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from sandbox.client import Box
+from sandbox.scenario import Scenario
 from sandbox.serve import Sandbox
 
 
@@ -20,7 +22,7 @@ def running_box() -> Iterator[Box]:
 @pytest.fixture
 def box(running_box: Box) -> Box:
     """Both services, empty, without faults."""
-    running_box.reset(contacts=0, burst=5000, allow_duplicates=False, source={}, destination={})
+    running_box.reset(**asdict(Scenario(contacts=0, burst=5000)))
     running_box.clear_faults()
     running_box.reset_counters()
     return running_box

@@ -367,3 +367,17 @@ async def test_the_days_budget_ends_a_run_early_and_says_so(box, url):
     box.advance(86400)
     assert (await sync(box, f"{url}x")).status == "ok"
     assert len(box.contacts()) == 30
+
+
+async def test_what_may_have_been_created_is_not_sent_again_while_nobody_can_say(box, url):
+    number = person(box)
+    await sync(box, url)
+    box.insert_source("notes", number, body="Once")
+    box.fault("commit_then_drop", method="POST", path="/notes$", count=1)
+    box.fault("status", method="GET", path="/notes$", status=400)
+    for _ in range(2):
+        report = await sync(box, url)
+        assert (report.status, report.entities["notes"]["unresolved"], len(box.notes())) == ("degraded", 1, 1)
+    box.clear_faults()
+    report = await sync(box, url)
+    assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
