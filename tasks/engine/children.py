@@ -17,7 +17,7 @@ from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
 
 Content = Mapping[str, Any]
 IN = frozenset({"synced", "rejected", "unresolved"})
-"""States of a contact that, known by an id, is at the destination: a refused or lost change leaves it there."""
+"""States in which a contact with an id is at the destination: a refused or lost change leaves it there."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class ChildWriter:
         before = self.known.get(mapped.source_id) or outcome.blank(
             self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
         )
-        if before.intent is not None:
+        if before.intent is not None and before.destination_id is None:
             return  # whether it was created is not known yet: nothing is sent before that is settled
         match mapped:
             case Skipped(reason=reason):
@@ -119,7 +119,7 @@ class ChildWriter:
         if text in found.conflicts and marker.untouched(theirs.get(text)):
             kept = tuple(name for name in found.conflicts if name != text)
             found = Merge({**found.write, text: ours[text]}, kept)
-        content = {name: value for name, value in ours.items() if name not in found.write}
+        content = {name: theirs.get(name) if name in found.write else ours[name] for name in ours}
         linked = replace(before, destination_id=child_id, content=content)
         await self._write(linked, ours, fingerprint, found, theirs, "adopted")
 
@@ -210,15 +210,7 @@ class ChildWriter:
     async def _reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
-        record = outcome.rejected(
-            before,
-            reason=error.reason,
-            message=str(error),
-            status=error.status,
-            payload=payload,
-            fingerprint=fingerprint,
-        )
-        await self._save(record, None)
+        await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _save(self, record: Record, count: str | None) -> None:
         await self.run.journal.save(record)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
+from tasks.engine.merge import BESIDES, MEMORY, Merge, changed, fill, landed, merge, merge_tags
 from tasks.engine.run import Run
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.highlevel.requests import CreateContact, SearchContacts, UpdateContact
@@ -36,19 +36,20 @@ class ContactWriter:
         base = before.content or {}
         if base.get("withheld") and base["withheld"] == ours.get("phone"):
             ours = withhold(ours)
-        assert before.destination_id is not None  # noqa: S101 - narrows the type
+        contact_id = before.destination_id
+        assert contact_id is not None  # noqa: S101 - narrows the type
         same_tags = ours.get("tags", []) == base.get("tags", [])
         if same_tags and not changed(base, ours) and before.intent is None:
             return await self._save(outcome.unchanged(before, fingerprint), "unchanged")
         location = await self.run.location()
         try:
-            theirs = normal_form(await self.run.api.get_contact(before.destination_id), location)
+            theirs = normal_form(await self.run.api.get_contact(contact_id), location)
         except NotFound:
             self.run.findings.remark("contacts", "deleted at the destination by someone, and left so")
             return await self._save(outcome.left(before, fingerprint), "skipped")
         base = landed(base, before.intent, theirs)
         before = replace(before, content=base)
-        found = merge(base, ours, theirs)
+        found = self._updatable(merge(base, ours, theirs))
         add, remove = merge_tags(base, ours, theirs)
         if remove:
             remove = await self._only_ours(before, remove)
@@ -67,7 +68,7 @@ class ContactWriter:
         kept = {name: base[name] for name in dropped if name in base}
         content = {**base, **{name: value for name, value in ours.items() if name not in dropped}, **kept}
         return await self._save(
-            outcome.synced(before, before.destination_id, content, fingerprint),
+            outcome.synced(before, contact_id, content, fingerprint),
             "updated" if wrote else "unchanged" if before.intent is None else "recovered",
         )
 
@@ -86,7 +87,7 @@ class ContactWriter:
                 await directory.remove(contact_id)
                 return None
             theirs = normal_form(contact, directory.location)
-        found = fill(ours, theirs)
+        found = self._updatable(fill(ours, theirs))
         add = [tag for tag in ours.get("tags", []) if tag not in theirs.get("tags", [])]
         self._tell(
             replace(
@@ -173,22 +174,10 @@ class ContactWriter:
         return page.contacts[0].id if page.contacts else None
 
     async def reject(
-        self,
-        before: Record,
-        error: RejectedRecord | OutcomeUnknown,
-        payload: Content | None,
-        fingerprint: str | None,
+        self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
     ) -> Record:
         """Keep a refused record."""
-        record = outcome.rejected(
-            before,
-            reason=error.reason,
-            message=str(error),
-            status=error.status,
-            payload=payload,
-            fingerprint=fingerprint,
-        )
-        return await self._save(record, None)
+        return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _probe_quietly(self, ours: Content) -> str | None:
         try:
@@ -216,9 +205,8 @@ class ContactWriter:
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
-        await directory.enter_written(
-            contact_id, {name: value for name, value in ours.items() if name not in BESIDES}
-        )
+        shown = {name: value for name, value in ours.items() if name not in MEMORY}
+        await directory.enter_written(contact_id, shown)
         origin = "adopted" if how == "adopted" else "created"
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
         return await self._save(done, how)
@@ -233,8 +221,6 @@ class ContactWriter:
         location = await self.run.location()
         if write or add or remove:
             await self.run.journal.save(sent)
-        if write.pop("companyName", None):
-            self.run.findings.remark("contacts", "company names changed, which the API only sets on creation")
         while write:
             try:
                 await self.run.api.update_contact(contact_id, update_body(write, location))
@@ -270,6 +256,15 @@ class ContactWriter:
             for tag in (other.content or {}).get("tags", [])
         }
         return [tag for tag in tags if tag not in held]
+
+    def _updatable(self, found: Merge) -> Merge:
+        """Without the company's name: it is in no update's schema (HighLevel OpenAPI)."""
+        if "companyName" in found.write:
+            self.run.findings.remark(
+                "contacts", "with a changed company, which the API only sets on creation"
+            )
+        write = {name: value for name, value in found.write.items() if name != "companyName"}
+        return Merge(write, found.conflicts)
 
     def _tell(self, found: Merge) -> None:
         for name in found.conflicts:

@@ -8,17 +8,19 @@ value: it clears nothing. Pure.
 from __future__ import annotations
 
 import hashlib
-import html
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BESIDES = frozenset({"tags", "withheld", "foreign_tags"})
-"""Entries of a contact's content that are no fields: its tags, and what we remember about it."""
+from tasks.mapping.marker import as_read
+
+MEMORY = frozenset({"withheld", "foreign_tags"})
+"""Entries of a contact's content that stand nowhere else: what we remember about it."""
+BESIDES = MEMORY | {"tags"}
+"""Entries of a contact's content that are no fields."""
 LONG_TEXTS = frozenset({"body", "description"})
-"""Fields the destination may store as HTML: compared by their words."""
+"""Fields the destination may store as HTML: compared as they read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
 def landed(
     base: Mapping[str, Any], intent: Mapping[str, Any] | None, theirs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What we wrote last, where a change was sent and its outcome not recorded: what is there of it is ours."""
+    """What we wrote last, where the outcome of a change is not recorded: what is there of it is ours."""
     known, sent = dict(base), intent or {}
     known |= {
         name: value for name, value in sent.get("write", {}).items() if same(name, theirs.get(name), value)
@@ -99,10 +101,5 @@ def same(name: str, one: Any, other: Any) -> bool:  # noqa: ANN401 - field value
     if one in (None, "") and other in (None, ""):
         return True
     if name in LONG_TEXTS and isinstance(one, str) and isinstance(other, str):
-        return words(one) == words(other)
+        return as_read(one) == as_read(other)
     return bool(one == other)
-
-
-def words(text: str) -> str:
-    """A text without its markup and spacing."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.engine.merge import digest
+from tasks.errors import ApiError
 from tasks.ledger.records import Record
 
 FREE_ATTEMPTS = 5
@@ -126,13 +127,7 @@ def ambiguous(before: Record, reason: str, candidates: tuple[str, ...], fingerpr
 
 
 def rejected(
-    before: Record,
-    *,
-    reason: str,
-    message: str,
-    status: int,
-    payload: Mapping[str, Any] | None,
-    fingerprint: str | None,
+    before: Record, error: ApiError, payload: Mapping[str, Any] | None, fingerprint: str | None
 ) -> Record:
     """It was refused: kept with payload and reason, tried again at once, later in growing intervals."""
     attempts = before.attempts + 1 if before.fingerprint == fingerprint else 1
@@ -140,9 +135,9 @@ def rejected(
         before,
         state="rejected",
         intent=None,
-        reason=reason[:40],
-        error=message,
-        status=status,
+        reason=error.reason[:40],
+        error=str(error),
+        status=error.status,
         payload=None if payload is None else dict(payload),
         attempts=attempts,
         next_attempt_at=_next_attempt(attempts),

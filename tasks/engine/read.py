@@ -51,12 +51,20 @@ class Batch:
         contacts: columns ``source_id``, ``fingerprint``, ``row``.
         activities: columns ``entity``, ``contact_id``, ``source_id``, ``fingerprint``, ``row``, ``fallback``.
         stand_ins: the activity streams for which the contact's own fields stand in.
+        read: contacts whose activities are all in here, so that they count as read once written.
     """
 
-    def __init__(self, contacts: pd.DataFrame, activities: pd.DataFrame, stand_ins: frozenset[str]) -> None:
+    def __init__(
+        self,
+        contacts: pd.DataFrame,
+        activities: pd.DataFrame,
+        stand_ins: frozenset[str],
+        read: frozenset[str] = frozenset(),
+    ) -> None:
         self.contacts = contacts
         self.activities = activities
         self.stand_ins = stand_ins
+        self.read = read
 
     def __len__(self) -> int:
         return len(self.contacts) + len(self.activities)
@@ -74,6 +82,7 @@ class Reader:
     _finished: bool = False
     _scan_all: bool = True
     _salt: str = field(init=False)
+    _whole: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.run.source, limit=self.run.account.source.page_size)
@@ -96,10 +105,18 @@ class Reader:
             passed += len(page)
             await self._sift(page, changed, scan)
         self._size = min(self._size * 2, LARGEST_BATCH)
+        self._whole = frozenset()
         activities = await self._read_activities(scan) if scan else []
         if self._finished:
             await self._end()
-        return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self._stand_ins())
+        return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self._stand_ins(), self._whole)
+
+    async def written(self, read: frozenset[str]) -> None:
+        """Note that what was read of these contacts' activities is written, or kept for a later run."""
+        name, now = self.run.name, time.time()
+        await self.run.database.do(
+            lambda connection: records.mark_activities_read(connection, name, read, now)
+        )
 
     async def _sift(
         self, page: list[Any], changed: list[dict[str, Any]], scan: dict[str, Mapping[str, Any]]
@@ -212,7 +229,7 @@ class Reader:
                     for row in sorted(rows, key=lambda row: row_id(row, *ID_NAMES[entity]) or 0)
                 )
         whole = [contact.contact_id for contact in read if contact.whole >= asked]
-        return await self._sift_activities(found, whole)
+        return await self._sift_activities(found, whole, frozenset(scan))
 
     async def _activities(self) -> Activities:
         """The reader of activity lists, made on first need, with what earlier runs knew of the account."""
@@ -241,7 +258,9 @@ class Reader:
 
         await self.run.database.do(add)
 
-    async def _sift_activities(self, found: list[dict[str, Any]], whole: list[str]) -> list[dict[str, Any]]:
+    async def _sift_activities(
+        self, found: list[dict[str, Any]], whole: list[str], asked: frozenset[str]
+    ) -> list[dict[str, Any]]:
         run, now = self.run, time.time()
 
         def look(connection: Connection) -> dict[tuple[str, str], Outline]:
@@ -250,7 +269,6 @@ class Reader:
                 ids = [one["source_id"] for one in found if one["entity"] == entity]
                 for source_id, row in records.outline(connection, run.name, entity, ids).items():
                     known[entity, source_id] = row
-            records.mark_activities_read(connection, run.name, whole, now)
             return known
 
         known = await run.database.do(look)
@@ -262,6 +280,15 @@ class Reader:
                 changed.append(one)
             else:
                 self._pass_over(one["entity"], before)
+        self._whole = frozenset(whole) & {one["contact_id"] for one in changed}
+        done = frozenset(whole) - self._whole
+
+        def mark(connection: Connection) -> None:
+            records.mark_activities_read(connection, run.name, done, now)
+            # until what changed is written, a run that dies must not leave them as read
+            records.mark_activities_read(connection, run.name, asked - done, None)
+
+        await run.database.do(mark)
         return changed
 
     def _stand_ins(self) -> frozenset[str]:

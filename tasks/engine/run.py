@@ -134,8 +134,8 @@ async def open_run(
             tell=log.warning,
             about={"run": run_id, "account": name, "kind": kind},
         ) as lease:
-            if lease.predecessor:
-                quota.adopt(lease.predecessor, sent_until=lease.sent_until)
+            if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
+                quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
             source_wire = Transport(
                 "VoIPstudio", account.source.base_url, ApiKey(key), connections=account.source.concurrency + 1
             )

@@ -3,6 +3,7 @@
 What the destination shows is confirmed at once. That it does not show something is believed only some
 time after the sending: the request may still be on its way. Then the record is sent again, by the same
 path as any other. What cannot be established stays `unresolved` and is asked for again by the next run.
+A change of what is there is sent again without more ado: what of it has arrived is seen by comparing.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ async def settle(run: Run, writer: Writer) -> int:
     opened = await run.database.do(lambda connection: records.with_intent(connection, run.name))
     if not opened:
         return 0
-    absent = await _absent(run, opened)
-    if absent and await _wait(run, absent):
+    changes = [record for record in opened if record.destination_id is not None]
+    absent = await _absent(run, [record for record in opened if record.destination_id is None])
+    if (absent or changes) and await _wait(run, [*absent, *changes]):
         absent = await _absent(run, absent)
-    again = [record for record in absent if await _due(run, record) <= time.time()]
+    again = [record for record in [*absent, *changes] if await _due(run, record) <= time.time()]
     for record in again:
-        await run.journal.save(_refused(record) if record.attempts >= SENDINGS else outcome.not_sent(record))
+        if record.attempts >= SENDINGS:
+            await run.journal.save(_refused(record))
+        elif record.destination_id is None:
+            await run.journal.save(outcome.not_sent(record))
     await writer.load(_bundles([record for record in again if record.attempts < SENDINGS]))
     return len(opened)
 
@@ -78,14 +83,10 @@ async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None
 
 def _refused(record: Record) -> Record:
     """A record that the service never answers, and certainly never takes."""
-    return outcome.rejected(
-        record,
-        reason=f"http_{record.status}" if record.status else "no_answer",
-        message=record.error or "no answer came, and nothing was created",
-        status=record.status or 0,
-        payload=record.intent["content"] if record.intent else None,
-        fingerprint=record.fingerprint,
-    )
+    why = record.error or "no answer came, and nothing arrived"
+    error = ApiError(why, status=record.status or 0, reason="" if record.status else "no_answer")
+    payload = record.intent["content"] if record.intent else None
+    return outcome.rejected(record, error, payload, record.fingerprint)
 
 
 async def _wait(run: Run, absent: list[Record]) -> bool:
@@ -104,7 +105,7 @@ async def _due(run: Run, record: Record) -> float:
     """When it may be believed that what the destination does not show is not there, UTC seconds."""
     assert record.intent is not None  # noqa: S101 - selected for having one
     settings, sent = run.account.destination, float(record.intent["at"])
-    if record.entity != "contacts":
+    if record.entity != "contacts" or record.destination_id is not None:
         return sent + settings.settle_seconds
     if (await run.location()).allows_duplicates:
         return sent + max(settings.settle_seconds, settings.search_lag_seconds)

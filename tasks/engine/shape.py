@@ -36,10 +36,11 @@ class Bundle:
 
 
 class Work:
-    """The bundles of one batch."""
+    """The bundles of one batch, and whose activities count as read when they are written."""
 
-    def __init__(self, bundles: list[Bundle]) -> None:
+    def __init__(self, bundles: list[Bundle], read: frozenset[str] = frozenset()) -> None:
         self.bundles = bundles
+        self.read = read
 
 
 def bundles(batch: Batch, rules: Rules) -> list[Bundle]:

@@ -66,11 +66,12 @@ class Steps:
 
     def map(self, batch: Batch) -> Work:
         """What the destination should hold."""
-        return Work(bundles(batch, self.run.rules))
+        return Work(bundles(batch, self.run.rules), batch.read)
 
     async def write(self, work: Work) -> int:
         """Bring it there."""
         await self.writer.load(work.bundles, advance=self._advance)
+        await self.reader.written(work.read)
         return len(work.bundles)
 
     async def finish(self) -> int:

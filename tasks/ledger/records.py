@@ -119,8 +119,10 @@ def mark_seen(connection: Connection, account: str, entity: str, ids: Collection
         )
 
 
-def mark_activities_read(connection: Connection, account: str, ids: Collection[str], at: float) -> None:
-    """Note that these contacts' activities were read whole."""
+def mark_activities_read(
+    connection: Connection, account: str, ids: Collection[str], at: float | None
+) -> None:
+    """Note when these contacts' activities were read whole; None: they are to be read again."""
     for block in blocks(ids):
         connection.execute(
             update(records)

@@ -109,7 +109,7 @@ def untouched(text: str | None) -> bool:
 
 def checksum(text: str) -> str:
     """Six hexadecimal digits of a text as it reads: without HTML wrapping, in any white space."""
-    return hashlib.blake2b(_as_read(text).encode(), digest_size=3).hexdigest()
+    return hashlib.blake2b(as_read(text).encode(), digest_size=3).hexdigest()
 
 
 def _last(text: str) -> re.Match[str] | None:
@@ -128,7 +128,8 @@ def _without_empty_tail(text: str) -> str:
     return text
 
 
-def _as_read(text: str) -> str:
+def as_read(text: str) -> str:
+    """A text as a reader sees it: without HTML that only wraps lines, in any white space."""
     for _ in range(_NESTING):
         text = html.unescape(text)
     return " ".join(_BLOCK_TAG.sub(" ", _SPAN_TAG.sub("", text)).split())
