@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.merge import BESIDES, MEMORY, Merge, changed, fill, landed, merge, merge_tags
+from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
 from tasks.engine.run import Run
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.highlevel.requests import CreateContact, SearchContacts, UpdateContact
@@ -115,10 +115,8 @@ class ContactWriter:
         except OutcomeUnknown as error:
             return await self._save(outcome.unknown(sent, str(error), error.status), None)
         written = {name: value for name, value in found.write.items() if name not in dropped}
-        await directory.enter_written(
-            contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]}
-        )
-        return await self._save(outcome.synced(linked, contact_id, content, fingerprint), "adopted")
+        entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
+        return await self._save(outcome.synced(linked, contact_id, content, fingerprint), "adopted", entry)
 
     async def create(
         self, before: Record, ours: dict[str, Any], fingerprint: str, *, with_phone: bool
@@ -205,11 +203,9 @@ class ContactWriter:
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
-        shown = {name: value for name, value in ours.items() if name not in MEMORY}
-        await directory.enter_written(contact_id, shown)
         origin = "adopted" if how == "adopted" else "created"
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
-        return await self._save(done, how)
+        return await self._save(done, how, directory.entry(contact_id, ours))
 
     async def _write(
         self, sent: Record, write: dict[str, Any], add: list[str], remove: list[str]
@@ -246,7 +242,7 @@ class ContactWriter:
         """Without the tags that another source contact linked to the same contact still has."""
         assert before.destination_id is not None  # noqa: S101 - narrows the type
         contact_id = before.destination_id
-        linked = await self.run.database.do(
+        linked = await self.run.database.look(
             lambda connection: records.linked_to(connection, self.run.name, contact_id)
         )
         held = {
@@ -270,8 +266,8 @@ class ContactWriter:
         for name in found.conflicts:
             self.run.findings.remark("contacts", f"{name} left as a person wrote it at the destination")
 
-    async def _save(self, record: Record, count: str | None) -> Record:
-        await self.run.journal.save(record)
+    async def _save(self, record: Record, count: str | None, entry: Content | None = None) -> Record:
+        await self.run.journal.save(record, entry)
         if count:
             self.run.findings.count("contacts", count)
         return record

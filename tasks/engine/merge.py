@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.identity.directory import MEMORY
 from tasks.mapping.marker import as_read
 
-MEMORY = frozenset({"withheld", "foreign_tags"})
-"""Entries of a contact's content that stand nowhere else: what we remember about it."""
 BESIDES = MEMORY | {"tags"}
 """Entries of a contact's content that are no fields."""
 LONG_TEXTS = frozenset({"body", "description"})

@@ -235,7 +235,7 @@ class Reader:
         """The reader of activity lists, made on first need, with what earlier runs knew of the account."""
         if self.activities is None:
             run = self.run
-            worked = await run.database.do(lambda connection: facts.get(connection, run.name, WORKED))
+            worked = await run.database.look(lambda connection: facts.get(connection, run.name, WORKED))
             off: dict[str, Any] = {entity: "off" for entity in ACTIVITIES if entity not in self._wanted()}
             self.activities = Activities(
                 run.source,
@@ -271,7 +271,7 @@ class Reader:
                     known[entity, source_id] = row
             return known
 
-        known = await run.database.do(look)
+        known = await run.database.look(look)
         changed = []
         for one in found:
             before = known.get((one["entity"], one["source_id"]))

@@ -198,8 +198,8 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     """Decide how the run ended, from the ledger's counts, and keep its report."""
     if error is not None:
         run.findings.warnings.insert(0, str(error) or type(error).__name__)
-    open_records = await run.database.do(lambda connection: records.count_by_state(connection, run.name))
-    rejects = await run.database.do(lambda connection: records.count_rejects(connection, run.name))
+    open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
+    rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
         run.findings.remark(entity, f"rejected ({reason})", number)
     entities = entity_counts(run.findings, open_records)

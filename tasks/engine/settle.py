@@ -28,7 +28,7 @@ SENDINGS = 3
 
 async def settle(run: Run, writer: Writer) -> int:
     """Settle all open intents; return how many there were."""
-    opened = await run.database.do(lambda connection: records.with_intent(connection, run.name))
+    opened = await run.database.look(lambda connection: records.with_intent(connection, run.name))
     if not opened:
         return 0
     changes = [record for record in opened if record.destination_id is not None]
@@ -71,7 +71,7 @@ async def _absent(run: Run, asked: list[Record]) -> list[Record]:
 async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None:
     if record.entity == "contacts":
         return await ContactWriter(run).probe(ours)
-    parents = await run.database.do(
+    parents = await run.database.look(
         lambda connection: records.load(connection, run.name, "contacts", [record.parent_id or ""])
     )
     parent = parents.get(record.parent_id or "")

@@ -21,9 +21,11 @@ LAST_RUNS = 5
 def standings(url: str, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
     """Return how each of these accounts stands in the ledger at ``url``."""
     with opened(url) as database:
-        database.now_do(migrate.upgrade)
+        if database.now_look(migrate.level) != migrate.HEAD:
+            database.now_do(migrate.upgrade)
         return [
-            database.now_do(partial(status, name=name, account=account)) for name, account in accounts.items()
+            database.now_look(partial(status, name=name, account=account))
+            for name, account in accounts.items()
         ]
 
 

@@ -66,7 +66,7 @@ class Writer:
             wanted[entity] = [
                 child.source_id for bundle in bundles for child in bundle.children.get(entity, [])
             ]
-        self._known = await self.run.database.do(
+        self._known = await self.run.database.look(
             lambda connection: {
                 entity: records.load(connection, name, entity, ids) for entity, ids in wanted.items()
             }

@@ -25,6 +25,8 @@ from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import directory
 
 FACT = "directory"
+MEMORY = frozenset({"withheld", "foreign_tags"})
+"""Entries of a contact's content that stand in our ledger only: what we remember about it."""
 PAGE = 500
 """The most that ``POST /contacts/search`` gives at once."""
 
@@ -67,7 +69,7 @@ class Directory:
             lag: how old the index may be, seconds: that much is read again.
             whole: read everything, as the first time.
         """
-        known = await self.database.do(lambda connection: facts.get(connection, self.account, FACT))
+        known = await self.database.look(lambda connection: facts.get(connection, self.account, FACT))
         since = None if whole or not known else known[0]["newest"]
         newest = await self._read_since(api, since - lag) if since else None
         if newest is None:
@@ -103,10 +105,10 @@ class Directory:
         rows = [self._row(contact.id, normal_form(contact, self.location)) for contact in contacts]
         await self.database.do(lambda connection: upsert(connection, directory, rows))
 
-    async def enter_written(self, contact_id: str, content: Mapping[str, Any]) -> None:
-        """Enter a contact as we wrote it."""
-        row = self._row(contact_id, dict(content))
-        await self.database.do(lambda connection: upsert(connection, directory, [row]))
+    def entry(self, contact_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The row of a contact as we wrote it, to be saved with its record."""
+        shown = {name: value for name, value in content.items() if name not in MEMORY}
+        return self._row(contact_id, shown)
 
     async def remove(self, contact_id: str) -> None:
         """Take out a contact that is no longer there."""
@@ -117,14 +119,14 @@ class Directory:
 
     async def candidates(self, contents: Collection[Mapping[str, Any]]) -> list[Candidate]:
         """Return the contacts that share an id, e-mail or phone with any of these contents."""
-        return await self.database.do(lambda connection: self._candidates(connection, contents))
+        return await self.database.look(lambda connection: self._candidates(connection, contents))
 
     async def content(self, contact_id: str) -> dict[str, Any] | None:
         """Return one contact's content as last read."""
         query = select(directory.c.content).where(
             directory.c.account == self.account, directory.c.contact_id == contact_id
         )
-        return await self.database.do(lambda connection: connection.execute(query).scalar())
+        return await self.database.look(lambda connection: connection.execute(query).scalar())
 
     def _candidates(self, connection: Connection, contents: Collection[Mapping[str, Any]]) -> list[Candidate]:
         found: dict[str, Candidate] = {}

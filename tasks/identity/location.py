@@ -43,7 +43,7 @@ async def learn(
 ) -> Location:
     """Return the location as the ledger knows it, asking the API only the first time or ``again``."""
     names = {"id": mapping.id_field, "other_phones": mapping.phones_field}
-    known = await database.do(lambda connection: facts.get(connection, account, FACT))
+    known = await database.look(lambda connection: facts.get(connection, account, FACT))
     before = Location(**known[0]) if known else None
     if before and before.names == names and not again:
         return before

