@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
-.PHONY: install demo test lint bench chaos
+.PHONY: install demo test lint coverage bench chaos
 
 install: $(RUNTIME)
 
@@ -32,5 +32,12 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy
 
 test: lint
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+coverage: $(DEVELOPMENT)
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
+
+# Hundreds of kills with faults on top; CHAOS_SEED=n repeats a run, CHAOS_LIVES=n makes it longer.
+chaos: $(DEVELOPMENT)
+	$(BIN)/python -m pytest tests/chaos/kills.py --timeout 900

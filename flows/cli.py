@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,6 +42,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except VoipsyncError as error:
             _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail("stopped", EXIT["failed"])
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -84,6 +89,14 @@ def _account(name: str) -> Account:
     return account
 
 
+def _check(name: str) -> None:
+    """Check all that a run needs of an account and of the machine, before anything takes seconds."""
+    _account(name)
+    from tasks.ledger.database import open_engine  # noqa: PLC0415
+
+    open_engine(configuration.load().state.url).dispose()
+
+
 def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     chosen = tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
     if wrong := [entity for entity in chosen if entity not in ENTITIES]:
@@ -115,7 +128,12 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
 @config
 def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: bool, as_json: bool) -> None:
     """Sync ACCOUNT once."""
-    _account(account)
+    _check(account)
+    if no_wait:
+        from tasks.engine.status import refuse_if_held  # noqa: PLC0415
+
+        settings = configuration.load()
+        refuse_if_held(settings.state.url, settings.account(account))
     report = _run_sync(account, {"mode": mode, "only": only, "wait_seconds": 0.0 if no_wait else wait})
     _show(report, as_json=as_json)
     sys.exit(EXIT[report.status])
@@ -123,21 +141,59 @@ def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: b
 
 def _run_sync(account: str, options: dict[str, Any]) -> Report:
     """Run the flow in this process, with a progress bar on a terminal."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run itself takes care of it
+    if not os.environ.get("PREFECT_API_URL"):
+        os.environ.pop("PREFECT_API_URL", None)  # Prefect takes an empty one for an address
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
-    from flows.sync import sync as flow  # noqa: PLC0415 - imports Prefect: seconds
-    from flows.terminal import bar  # noqa: PLC0415
-    from tasks.options import SyncOptions  # noqa: PLC0415
+    with _put_off(signal.SIGTERM, signal.SIGINT):  # an import that is interrupted ends as any error
+        from flows.sync import sync as flow  # noqa: PLC0415 - imports Prefect: seconds
+        from flows.terminal import bar  # noqa: PLC0415
+        from tasks.engine.report import Report  # noqa: PLC0415
+        from tasks.options import SyncOptions  # noqa: PLC0415
 
-    async def run() -> Report:
+    async def run() -> Any:  # noqa: ANN401 - a report, or what prevented it
         with bar(account):
-            state = await flow(account, SyncOptions(**options), return_state=True)
-        made: Report | None = getattr(state.data, "result", None)
-        if made is None:
-            raise VoipsyncError(state.message or "the flow ended without a report")
-        return made
+            return await flow(account, SyncOptions(**options), return_state=True)
 
-    return asyncio.run(run())
+    try:
+        _start_prefect()
+        state = asyncio.run(run())
+    except Exception as error:
+        raise VoipsyncError(
+            f"Prefect cannot run the flow ({_first_line(error)}): check PREFECT_API_URL, or unset it to use "
+            "Prefect's temporary API"
+        ) from error
+    made = getattr(state.data, "result", state.data)
+    if isinstance(made, Report):
+        return made
+    raise made if isinstance(made, VoipsyncError) else VoipsyncError(_first_line(state.message))
+
+
+def _start_prefect() -> None:
+    """Start Prefect's temporary API where no other is set, out of reach of a Ctrl-C on the terminal.
+
+    A child inherits the blocked signal. Otherwise the API would be gone before the run is recorded there,
+    and Prefect's client would try for minutes.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
+    with _put_off(signal.SIGINT):
+        get_client(sync_client=True)
+
+
+@contextmanager
+def _put_off(*signals: signal.Signals) -> Iterator[None]:
+    """Let these signals arrive at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _first_line(problem: object) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
 def _show(report: Report, *, as_json: bool = False) -> None:

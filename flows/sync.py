@@ -34,6 +34,7 @@ async def sync(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[Rep
                         await load(steps, await transform(steps, batch))
             finally:
                 ahead.cancel()
+                await asyncio.wait([ahead])
             await finish(steps)
         except VoipsyncError as error:
             steps.error = error

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from tasks.engine.report import OPEN, Findings, Report, Status, entity_counts
-from tasks.errors import ConfigurationError, Fatal, QuotaSpent
+from tasks.errors import Fatal, QuotaSpent
 from tasks.highlevel.access import BearerToken
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
@@ -118,8 +118,6 @@ async def open_run(
     account = settings.account(name)
     key = resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
     token = resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
-    if account.mapping.deletes != "ignore":
-        raise ConfigurationError(f"accounts.{name}.mapping.deletes: only 'ignore' is supported so far")
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
     database = Database(open_engine(settings.state.url))
@@ -194,6 +192,15 @@ class LeasedQuota:
         self.quota.observe(permit, status, headers)
 
 
+SHOWN = 5
+"""Ambiguous contacts that a report names."""
+REMEDIES = {
+    "ambiguous": "ambiguous: merge the candidates in HighLevel, or enter the VoIPstudio id in the right one",
+    "waiting": "waiting for their contact",
+    "unresolved": "unresolved: whether they arrived could not be asked; the next run asks again",
+}
+
+
 async def conclude(run: Run, error: BaseException | None = None) -> Report:
     """Decide how the run ended, from the ledger's counts, and keep its report."""
     if error is not None:
@@ -202,6 +209,13 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
         run.findings.remark(entity, f"rejected ({reason})", number)
+    for (entity, state), number in open_records.items():
+        if state in REMEDIES:
+            run.findings.remark(entity, REMEDIES[state], number)
+    for source_id, candidates in await run.database.look(
+        lambda connection: records.ambiguous(connection, run.name, SHOWN)
+    ):
+        run.findings.warn(f"contact {source_id} may be any of: {', '.join(candidates) or 'not known'}")
     entities = entity_counts(run.findings, open_records)
     unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
     degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)

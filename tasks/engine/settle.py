@@ -8,6 +8,7 @@ A change of what is there is sent again without more ado: what of it has arrived
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from tasks.errors import ApiError
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired
+from tasks.together import together
 
 SENDINGS = 3
 """Sendings without an answer and without effect after which a record counts as refused."""
@@ -48,24 +50,39 @@ async def settle(run: Run, writer: Writer) -> int:
 async def _absent(run: Run, asked: list[Record]) -> list[Record]:
     """Look for records at the destination; record those that are there, return those that are not.
 
-    One that could not be looked for is neither: it stays unresolved.
+    Contacts first: their children are looked for under them.
     """
-    absent = []
-    for record in asked:
-        run.check()
-        assert record.intent is not None  # noqa: S101 - selected for having one
-        ours = record.intent["content"]
-        try:
-            found = await _find(run, record, ours)
-        except ApiError:
-            continue
-        if found is None:
-            absent.append(record)
-            continue
-        done = outcome.synced(record, found, ours, record.fingerprint)
-        await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
-        run.findings.count(record.entity, "recovered")
+    places = asyncio.Semaphore(run.account.destination.concurrency)
+
+    async def look(record: Record) -> bool:
+        async with places:
+            return await _is_absent(run, record)
+
+    absent: list[Record] = []
+    for contacts in (True, False):
+        some = [record for record in asked if (record.entity == "contacts") == contacts]
+        missing = await together(map(look, some))
+        absent += [record for record, gone in zip(some, missing, strict=True) if gone]
+    run.check()
     return absent
+
+
+async def _is_absent(run: Run, record: Record) -> bool:
+    """Whether a record is certainly not there; one that could not be looked for stays unresolved."""
+    if run.stop_reason:
+        return False
+    assert record.intent is not None  # noqa: S101 - selected for having one
+    ours = record.intent["content"]
+    try:
+        found = await _find(run, record, ours)
+    except ApiError:
+        return False
+    if found is None:
+        return True
+    done = outcome.synced(record, found, ours, record.fingerprint)
+    await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
+    run.findings.count(record.entity, "recovered")
+    return False
 
 
 async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None:

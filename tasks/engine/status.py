@@ -10,12 +10,28 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tasks.engine.report import OPEN
+from tasks.errors import Busy
 from tasks.ledger import migrate, records
 from tasks.ledger.database import opened
+from tasks.ledger.lease import described, holder
 from tasks.ledger.tables import leases, runs
 from tasks.settings import Account
 
 LAST_RUNS = 5
+
+
+def refuse_if_held(url: str, account: Account) -> None:
+    """For those who will not wait for another run on the location.
+
+    Raises:
+        Busy: there is one.
+    """
+    with opened(url) as database:
+        if database.now_look(migrate.level) != migrate.HEAD:
+            return
+        held = database.now_look(lambda connection: holder(connection, account.destination.location_id))
+    if held is not None:
+        raise Busy(f"the location is held by {described(held)}")
 
 
 def standings(url: str, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
@@ -41,8 +57,8 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
         .limit(1)
     ).scalar()
     counts = records.count_by_state(connection, name)
-    lease = connection.execute(select(leases).where(leases.c.name == account.destination.location_id)).first()
-    usage = (lease.usage if lease is not None else None) or {}
+    location = account.destination.location_id
+    usage = connection.execute(select(leases.c.usage).where(leases.c.name == location)).scalar() or {}
     return {
         "account": name,
         "synced_seconds_ago": None if succeeded is None else round(time.time() - succeeded, 1),
@@ -56,7 +72,7 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
             for entity, reason, number in records.count_rejects(connection, name)
         ],
         "quota": {"day_limit": usage["day"][0], "day_left": usage["day"][1]} if usage.get("day") else None,
-        "running": (lease.holder or {}).get("run") if lease is not None and lease.owner else None,
+        "running": (holder(connection, location) or {}).get("run"),
         "runs": [
             {
                 "run_id": run.id,

@@ -120,6 +120,7 @@ async def turn(steps: Steps) -> None:
                 await steps.write(steps.map(batch))
     finally:
         ahead.cancel()
+        await asyncio.wait([ahead])
     await steps.finish()
 
 

@@ -6,7 +6,6 @@ among themselves are taken one after the other, so that the second sees what the
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +20,12 @@ from tasks.engine.entities.crm_tasks import CrmTasks
 from tasks.engine.entities.notes import Notes
 from tasks.engine.run import Run
 from tasks.engine.shape import Bundle
-from tasks.errors import ApiError, RejectedRecord, VoipsyncError
+from tasks.errors import ApiError, RejectedRecord
 from tasks.identity.resolve import Adopt, Ambiguous, Create, Verdict, resolve
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired, Refused, Skipped
+from tasks.together import together
 
 CHILDREN: dict[str, Child] = {"notes": Notes(), "tasks": CrmTasks(), "appointments": Appointments()}
 """A new entity under a contact is one file and one line here."""
@@ -121,12 +121,7 @@ class Writer:
                 else:
                     again.append(bundle)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(work), self.run.account.destination.concurrency)):
-                    group.create_task(worker())
-        except* VoipsyncError as errors:
-            raise _first(errors) from None
+        await together(worker() for _ in range(min(len(work), self.run.account.destination.concurrency)))
         self.run.check()
         return again
 
@@ -150,9 +145,7 @@ class Writer:
             for entity in bundle.children
             if entity in self.run.entities
         ]
-        async with asyncio.TaskGroup() as group:
-            for chain in chains:
-                group.create_task(self._chain(chain, bundle))
+        await together(self._chain(chain, bundle) for chain in chains)
         await self._remember_listings(chains)
         return True
 
@@ -221,10 +214,3 @@ class Writer:
 def _content(bundle: Bundle) -> dict[str, Any]:
     assert isinstance(bundle.contact, Desired)  # noqa: S101 - narrows the type
     return bundle.contact.content
-
-
-def _first(errors: BaseExceptionGroup[VoipsyncError]) -> VoipsyncError:
-    """The first error of a group, however deep."""
-    for error in errors.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise AssertionError  # pragma: no cover - a group is never empty

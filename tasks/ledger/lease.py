@@ -13,7 +13,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -122,13 +122,26 @@ async def _acquire(
         if isinstance(held, Lease):
             held.renewed(asked)
             return held
-        by = f"run {held.get('run', '?')} (process {held.get('pid', '?')} on {held.get('host', '?')})"
+        by = described(held)
         if time.monotonic() >= until:
             raise Busy(f"the location is held by {by}" + (f", for longer than {wait:.0f} s" if wait else ""))
         if not told:
             tell(f"waiting for {by} to finish")
             told = True
         await asyncio.sleep(POLL_SECONDS)
+
+
+def holder(connection: Connection, name: str) -> dict[str, Any] | None:
+    """Return who holds a location's lease now, or None where it is free."""
+    row = connection.execute(select(leases).where(leases.c.name == name)).first()
+    if row is None or row.owner is None or row.expires_at <= clock(connection) or _is_gone(row.holder or {}):
+        return None
+    return dict(row.holder or {})
+
+
+def described(held: Mapping[str, Any]) -> str:
+    """A holder in words."""
+    return f"run {held.get('run', '?')} (process {held.get('pid', '?')} on {held.get('host', '?')})"
 
 
 def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -> Lease | dict[str, Any]:

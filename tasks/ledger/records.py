@@ -192,6 +192,17 @@ def count_rejects(connection: Connection, account: str) -> list[tuple[str, str, 
     return [(entity, reason or "unknown", number) for entity, reason, number in rows]
 
 
+def ambiguous(connection: Connection, account: str, most: int) -> list[tuple[str, list[str]]]:
+    """Return (source id, candidates) of some of the contacts that a person is to settle."""
+    rows = connection.execute(
+        select(records.c.source_id, records.c.payload)
+        .where(records.c.account == account, records.c.entity == "contacts", records.c.state == "ambiguous")
+        .order_by(records.c.source_id)
+        .limit(most)
+    )
+    return [(row.source_id, list((row.payload or {}).get("candidates", []))) for row in rows]
+
+
 def forget_vanished(connection: Connection, account: str, entity: str, walk: int) -> int:
     """Drop undelivered records that a complete walk did not meet: nothing is left to deliver."""
     gone = delete(records).where(

@@ -5,16 +5,15 @@ Not every account has these endpoints. Which it has is settled once, before the 
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from tasks.errors import ApiError
 from tasks.settings import ACTIVITIES, Streams
+from tasks.together import together
 from tasks.voipstudio.client import Page, VoipStudio, row_id
-
-T = TypeVar("T")
 
 GIVE_UP_AFTER = 20
 """Lists of one stream that fail in a row, after which it is not asked any more in this run."""
@@ -103,7 +102,7 @@ class Activities:
             if not self._unsettled:
                 return
             asked = self._unsettled
-            there = await _together(self._is_there(contact_id, stream) for stream in asked)
+            there = await together(self._is_there(contact_id, stream) for stream in asked)
             self._unsettled = [stream for stream, found in zip(asked, there, strict=True) if not found]
             if self._unsettled and await self._exists(contact_id):
                 for stream in self._unsettled:
@@ -131,7 +130,7 @@ class Activities:
                             whole[index].add(stream)
 
         workers = min(self._concurrency, len(contact_ids) * len(ACTIVITIES))
-        await _together(work(jobs) for _ in range(workers))
+        await together(work(jobs) for _ in range(workers))
         return [
             ContactActivities(contact_id, found, frozenset(read))
             for contact_id, found, read in zip(contact_ids, rows, whole, strict=True)
@@ -255,13 +254,3 @@ class _Reading:
             self.over = True  # all seen before, so not whole: it goes in a circle
         elif self._total is not None and len(self.rows) == self._total:
             self.over = True
-
-
-async def _together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all of them at once; the first failure ends the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from None
-    return [task.result() for task in running]

@@ -588,6 +588,29 @@ def test_a_day_that_is_over_is_not_handed_over():
     run(main)
 
 
+def test_a_pause_is_handed_over():
+    async def main() -> float:
+        before, after = quota(), quota()
+        before.observe(await before.permit(), 429, httpx.Headers({"retry-after": "25"}))
+        await asyncio.sleep(5)
+        after.adopt(before.usage())
+        await after.permit()
+        return now()
+
+    assert run(main) == pytest.approx(25.0)
+
+
+def test_an_owner_whose_clock_was_ahead_blocks_nobody_for_long():
+    async def main() -> float:
+        before, after = quota(NOON + 3600, requests=1), quota(requests=1)
+        answered(before, await before.permit())
+        after.adopt(before.usage())
+        await after.permit()
+        return now()
+
+    assert run(main) == pytest.approx(12.12, abs=0.01)
+
+
 def test_nothing_is_adopted_from_nothing():
     async def main() -> None:
         pacer = quota()

@@ -1,0 +1,22 @@
+"""Several coroutines at once, failing as one: what `asyncio.TaskGroup` does, without its groups of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all of them at once and return their results in order.
+
+    The first failure ends the others and is raised as it is.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return [task.result() for task in running]

@@ -1,0 +1,223 @@
+"""What Prefect is told of a sync: states, task runs, artifacts, parameters; never a secret or a person."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.client import Box
+from sandbox.serve import Sandbox
+from tests.support.command import KEY, Command, Ran
+
+Make = Callable[..., Command]
+PROJECT = Path(__file__).parents[2]
+MOST_TASK_RUNS = 200
+"""Per flow run: Prefect's server loses track of more."""
+STAGES = {"prepare", "extract", "transform", "load", "finish", "report"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the Prefect API shows of an account's only flow run."""
+
+    flow_run: dict[str, Any]
+    task_runs: list[dict[str, Any]]
+    artifacts: list[dict[str, Any]]
+    logs: list[dict[str, Any]]
+
+    @property
+    def stages(self) -> Counter[str]:
+        """How many task runs each stage had."""
+        return Counter(run["name"].partition("-")[0] for run in self.task_runs)
+
+    @property
+    def everything(self) -> str:
+        """All of it as one text."""
+        return json.dumps([self.flow_run, self.task_runs, self.artifacts, self.logs], ensure_ascii=False)
+
+
+class Api:
+    """Prefect's REST API."""
+
+    def __init__(self, url: str) -> None:
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def filter(self, what: str, **body: Any) -> list[dict[str, Any]]:
+        """Everything that matches, page by page."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self.client.post(f"{what}/filter", json={**body, "limit": 200, "offset": len(rows)})
+            rows += page.raise_for_status().json()
+            if len(page.json()) < 200:
+                return rows
+
+    def seen(self, account: str, ran: Ran) -> Seen:
+        """What is shown of an account's run, once the server has recorded the task runs that we saw end."""
+        (flow_run,) = self.filter("flow_runs", flow_runs={"name": {"any_": [f"sync {account}"]}})
+        chosen = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+        ended = len(re.findall(r"Task run '[^']+' - Finished in state", ran.err))
+        until = time.monotonic() + 30
+        while len(task_runs := self.filter("task_runs", **chosen)) < ended or {
+            run["state_type"] for run in task_runs
+        } & {"PENDING", "RUNNING"}:
+            assert time.monotonic() < until, f"{len(task_runs)} of {ended} task runs were recorded"
+            time.sleep(0.2)
+        artifacts = self.filter("artifacts", **chosen)
+        logs = self.filter("logs", logs={"flow_run_id": {"any_": [flow_run["id"]]}})
+        return Seen(flow_run, task_runs, artifacts, logs)
+
+
+@pytest.fixture(scope="module")
+def api(prefect_api: str) -> Iterator[Api]:
+    made = Api(prefect_api)
+    yield made
+    made.client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A run, what Prefect shows of it, and the sandbox it ran against."""
+
+    ran: Ran
+    seen: Seen
+    box: Box
+    command: Command
+
+
+@pytest.fixture(scope="module")
+def sound(prefect_api: str, command: Make, api: Api) -> Iterator[Story]:
+    with Sandbox.threaded(contacts=200, burst=50_000) as box:
+        made = command("sound", PREFECT_API_URL=prefect_api).configure(box)
+        ran = made.run("sync", "sound", "--json")
+        yield Story(ran, api.seen("sound", ran), box, made)
+
+
+def test_a_run_without_a_flaw_is_completed(sound: Story) -> None:
+    state = sound.seen.flow_run["state"]
+    assert (sound.ran.code, sound.ran.json["status"]) == (0, "ok")
+    assert (state["type"], state["name"]) == ("COMPLETED", "Completed")
+    assert sound.ran.json["run_id"] in state["message"]
+
+
+def test_a_run_that_leaves_something_open_is_completed_and_named_degraded(
+    with_a_refusal: Ran, api: Api
+) -> None:
+    state = api.seen("poisoned", with_a_refusal).flow_run["state"]
+    assert (state["type"], state["name"]) == ("COMPLETED", "Degraded")
+    assert "rejected" in state["message"]
+
+
+def test_a_run_that_could_not_do_its_work_is_failed(prefect_api: str, command: Make, api: Api) -> None:
+    with Sandbox.threaded(contacts=3, burst=5000) as box:
+        made = command("locked-out", PREFECT_API_URL=prefect_api).configure(box)
+        ran = made.run("sync", "locked-out", "--json", **{KEY: "0123456789abcdef" * 2})
+    seen = api.seen("locked-out", ran)
+    assert (seen.flow_run["state"]["type"], seen.flow_run["state"]["name"]) == ("FAILED", "Failed")
+    assert seen.flow_run["state"]["message"] == ran.json["warnings"][0]
+    assert "VoIPstudio refuses the key" in ran.json["warnings"][0]
+    assert "0123456789abcdef" not in seen.everything
+    assert {run["name"].partition("-")[0]: run["state_type"] for run in seen.task_runs} == {
+        "prepare": "COMPLETED",
+        "extract": "FAILED",
+        "report": "COMPLETED",
+    }
+
+
+def test_the_report_and_the_progress_are_artifacts(sound: Story) -> None:
+    by_key = {one["key"]: one for one in sound.seen.artifacts}
+    assert {key: one["type"] for key, one in by_key.items()} == {
+        "report-sound": "table",
+        "summary-sound": "markdown",
+        "progress-sound": "progress",
+    }
+    report = sound.ran.json
+    rows = {row.pop("entity"): row for row in json.loads(by_key["report-sound"]["data"])}
+    assert rows == report["entities"]
+    assert report["run_id"] in by_key["summary-sound"]["data"]
+    assert f"| contacts | {report['entities']['contacts']['read']} |" in by_key["summary-sound"]["data"]
+    assert float(by_key["progress-sound"]["data"]) == 100.0
+
+
+def test_prefect_is_told_nothing_about_people(sound: Story) -> None:
+    told = sound.seen.everything
+    people = sound.box.source("contacts")
+    emails = {row["email"] for row in people if row["email"]}
+    numbers = {row[name] for row in people for name in ("tel", "tel_1", "tel_2", "mobile") if row.get(name)}
+    numbers |= {contact["phone"] for contact in sound.box.contacts() if contact.get("phone")}
+    bodies = {row["body"] for row in sound.box.source("notes") if row["body"]}
+    assert (len(emails) > 100, len(numbers) > 100, len(bodies) > 10) == (True, True, True)
+    assert [email for email in emails if email.lower() in told.lower()] == []
+    assert [number for number in numbers if len(number) > 6 and number in told] == []
+    assert [body for body in bodies if len(body) > 6 and body in told] == []
+    assert "@" not in told
+
+
+def test_prefect_is_told_no_secret(sound: Story) -> None:
+    assert sound.seen.flow_run["parameters"]["account"] == "sound"
+    assert sound.seen.flow_run["parameters"]["options"] == {
+        "mode": "incremental",
+        "only": [],
+        "wait_seconds": 600.0,
+    }
+    assert sound.box.token not in sound.seen.everything
+    assert sound.box.api_key not in sound.seen.everything
+    assert sound.box.token not in sound.ran.err + sound.ran.out
+    assert sound.box.api_key not in sound.ran.err + sound.ran.out
+
+
+def test_a_task_run_is_a_chunk(sound: Story, prefect_api: str, command: Make, api: Api) -> None:
+    with Sandbox.threaded(contacts=2000, activities=False, burst=50_000) as box:
+        made = command("large", PREFECT_API_URL=prefect_api).configure(box)
+        ran = made.run("sync", "large", "--only", "contacts", "--json")
+    large = api.seen("large", ran)
+    assert (ran.json["status"], ran.json["entities"]["contacts"]["read"]) == ("ok", 2000)
+    for seen in (sound.seen, large):
+        assert set(seen.stages) == STAGES
+        assert len(seen.task_runs) <= MOST_TASK_RUNS
+        assert {run["state_type"] for run in seen.task_runs} == {"COMPLETED"}
+    assert sound.seen.stages["load"] <= 5
+    assert large.stages["load"] <= 10
+
+
+def test_the_deployment_is_accepted(prefect_api: str, api: Api, tmp_path: Path) -> None:
+    env = {"PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path), "PREFECT_API_URL": prefect_api}
+    env |= {"PWD": str(PROJECT), "PREFECT_HOME": str(tmp_path)}
+
+    def prefect(*arguments: str) -> str:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("prefect")), *arguments],
+            cwd=PROJECT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    prefect("work-pool", "create", "--type", "process", "voipsync")
+    prefect("--no-prompt", "deploy", "--all")
+    (deployment,) = api.filter("deployments")
+    assert deployment["name"] == "every-minute"
+    assert deployment["parameters"] == {"account": "acme", "options": {"mode": "incremental"}}
+    assert [
+        step["prefect.deployments.steps.set_working_directory"]["directory"]
+        for step in deployment["pull_steps"]
+    ] == [str(PROJECT)]
+    assert deployment["parameter_openapi_schema"]["required"] == ["account"]
+    assert [one["schedule"]["interval"] for one in deployment["schedules"]] == [60.0]
+    definitions = deployment["parameter_openapi_schema"]["definitions"]["SyncOptions"]["properties"]
+    assert definitions["mode"]["enum"] == ["incremental", "full"]
+    assert all(one["description"] for one in definitions.values())

@@ -1,0 +1,312 @@
+"""The rooms and who may know whom, as the house is drawn; and the files that name parts of the code."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from tasks.settings import Account, MappingSettings, Settings, load
+
+PROJECT = Path(__file__).parents[1]
+PACKAGES = ("deployments", "flows", "tasks", "sandbox")
+SHELL = frozenset({"tasks.extract", "tasks.transform", "tasks.load", "tasks.report"})
+KNOWS_PREFECT = SHELL | {"tasks.blocks"}
+"""The only modules under tasks/ that may import Prefect."""
+FLOOR = {
+    "deployments": 0,
+    "flows": 1,
+    "shell": 2,
+    "tasks.engine": 3,
+    "tasks.identity": 4,
+    "tasks.mapping": 4,
+    "tasks.ledger": 4,
+    "tasks.voipstudio": 5,
+    "tasks.highlevel": 5,
+    "tasks.transport": 6,
+    # what everybody may use
+    "tasks.options": 7,
+    "tasks.settings": 8,
+    "tasks.blocks": 9,  # settings resolve a reference to a block there, and only then is it imported
+    "tasks.redaction": 9,
+    "tasks.together": 9,
+    "tasks.errors": 10,
+}
+"""Imports go to a higher number, or stay in the room."""
+BESIDE = {("tasks.identity", "tasks.ledger")}
+"""Rooms on one floor that may know each other: identity keeps the location's directory in the ledger."""
+MODELS = {"tasks.voipstudio.models", "tasks.voipstudio.times"}
+"""What the mapping may know of the source: rows and times, never the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import statement's target, as far as it is a module of ours; else its top-level package."""
+
+    module: str
+    target: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line} imports {self.target}"
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for package in PACKAGES for path in sorted((PROJECT / package).rglob("*.py"))}
+
+
+def imports_of(module: str, tree: ast.AST) -> Iterator[Import]:
+    """Every import anywhere in a module, also within functions and for type checkers only."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield Import(module, inner if inner in FILES else str(node.module), node.lineno)
+
+
+IMPORTS = [
+    one
+    for name, path in FILES.items()
+    for one in imports_of(name, ast.parse(path.read_text(encoding="utf-8")))
+]
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def room(module: str) -> str:
+    """The entry of FLOOR that a module belongs to."""
+    if module in SHELL:
+        return "shell"
+    if top(module) != "tasks":
+        return top(module)
+    return ".".join(module.split(".")[:2])
+
+
+def test_the_tree_was_read() -> None:
+    assert {"flows.sync", "flows.cli", "tasks.engine.run", "tasks.ledger.lease", "sandbox.serve"} <= set(
+        FILES
+    )
+    assert len([one for one in IMPORTS if top(one.target) in PACKAGES]) > 200
+
+
+def test_every_module_of_ours_has_its_floor() -> None:
+    assert {room(module) for module in FILES if top(module) != "sandbox" and module != "tasks"} <= set(FLOOR)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for one in IMPORTS:
+        if top(one.module) == "sandbox" or top(one.target) not in ("deployments", "flows", "tasks"):
+            continue
+        here, there = room(one.module), room(one.target)
+        if here != there and FLOOR[there] <= FLOOR[here] and (here, there) not in BESIDE:
+            wrong.append(str(one))
+    assert wrong == []
+
+
+def test_the_mapping_takes_models_and_never_clients() -> None:
+    services = [
+        one
+        for one in IMPORTS
+        if room(one.module) == "tasks.mapping"
+        and room(one.target) in ("tasks.voipstudio", "tasks.highlevel", "tasks.transport")
+    ]
+    assert services != []
+    assert [str(one) for one in services if one.target not in MODELS] == []
+
+
+def test_the_ledger_knows_neither_service() -> None:
+    allowed = {"tasks.ledger", "tasks.errors"}
+    ours = [one for one in IMPORTS if room(one.module) == "tasks.ledger" and top(one.target) == "tasks"]
+    assert [str(one) for one in ours if room(one.target) not in allowed] == []
+
+
+def test_only_the_shell_knows_prefect() -> None:
+    knowing = {one.module for one in IMPORTS if top(one.target) == "prefect"}
+    assert {module for module in knowing if top(module) == "tasks"} == KNOWS_PREFECT
+    assert {module for module in knowing if top(module) not in ("tasks", "deployments")} == {
+        "flows.sync",
+        "flows.cli",
+    }
+
+
+def test_the_sandbox_stands_alone_and_the_pipeline_does_not_know_it() -> None:
+    assert [
+        str(one)
+        for one in IMPORTS
+        if top(one.module) == "sandbox" and top(one.target) in ("tasks", "flows", "deployments", "prefect")
+    ] == []
+    knowing = {one.module for one in IMPORTS if top(one.target) == "sandbox" and top(one.module) != "sandbox"}
+    assert knowing == {"flows.demo"}
+
+
+def test_only_the_command_imports_flows() -> None:
+    knowing = {one.module for one in IMPORTS if top(one.target) == "flows"}
+    assert {module for module in knowing if top(module) != "deployments"} <= {
+        "flows.cli",
+        "flows.demo",
+        "flows.terminal",
+    }
+
+
+def test_no_flow_is_named_like_a_module_that_it_would_hide() -> None:
+    names = {path.stem for path in (PROJECT / "flows").rglob("*.py")} - {"__init__"}
+    assert names & ({"tasks", "flows"} | sys.stdlib_module_names) == set()
+
+
+def test_a_flow_file_defines_a_flow_and_nothing_else() -> None:
+    shell = {"flows", "flows.cli", "flows.demo", "flows.terminal"}
+    for module, path in FILES.items():
+        if top(module) != "flows" or module in shell:
+            continue
+        source = path.read_text(encoding="utf-8")
+        defined = [
+            node for node in ast.parse(source).body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        ]
+        flows = [node for node in ast.parse(source).body if isinstance(node, ast.AsyncFunctionDef)]
+        assert (defined, [node.name for node in flows]) == ([], [path.stem])
+        assert len(source.splitlines()) <= 80
+
+
+# prefect.yaml: what Prefect would accept silently and ignore
+
+KEYS: dict[str, set[str]] = {
+    "file": {"name", "prefect-version", "definitions", "build", "push", "pull", "deployments"},
+    "deployment": {
+        "name", "version", "version_type", "tags", "description", "schedules", "paused", "concurrency_limit",
+        "flow_name", "entrypoint", "parameters", "enforce_parameter_schema", "build", "push", "pull",
+        "work_pool", "triggers", "sla",
+    },
+    "work_pool": {"name", "work_queue_name", "job_variables"},
+    "concurrency_limit": {"limit", "collision_strategy", "grace_period_seconds"},
+    "schedule": {
+        "interval", "anchor_date", "cron", "day_or", "rrule", "timezone", "active", "slug", "parameters",
+        "max_scheduled_runs",
+    },
+}  # fmt: skip
+"""Prefect's documented keys; a misspelt one is ignored without a word (measured)."""
+
+
+@pytest.fixture(scope="module")
+def deployments() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    return read
+
+
+def test_prefect_yaml_has_only_keys_that_prefect_knows(deployments: dict[str, Any]) -> None:
+    assert set(deployments) <= KEYS["file"]
+    for one in deployments["deployments"]:
+        assert set(one) <= KEYS["deployment"]
+        assert set(one["work_pool"]) <= KEYS["work_pool"]
+        if isinstance(one.get("concurrency_limit"), dict):
+            assert set(one["concurrency_limit"]) <= KEYS["concurrency_limit"]
+        for schedule in one.get("schedules", []):
+            assert set(schedule) <= KEYS["schedule"]
+            assert schedule["slug"]
+    names = [one["name"] for one in deployments["deployments"]]
+    assert len(names) == len(set(names))
+
+
+LOADS = """\
+import json, sys
+from prefect.flows import load_flow_from_entrypoint
+for one in json.load(sys.stdin):
+    flow = load_flow_from_entrypoint(one["entrypoint"], use_placeholder_flow=False)
+    flow.validate_parameters(one["parameters"])
+    print(flow.name)
+"""
+
+
+def test_every_deployment_loads_and_takes_its_parameters(deployments: dict[str, Any], tmp_path: Path) -> None:
+    """In a process of its own: loading by file puts that file's folder in front of ``sys.path``."""
+
+    def loaded(given: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", LOADS],
+            input=json.dumps(given),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    given = [
+        {"entrypoint": one["entrypoint"], "parameters": one["parameters"]}
+        for one in deployments["deployments"]
+    ]
+    done = loaded(given)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [Path(one["entrypoint"].partition(":")[0]).stem for one in given]
+    given[0]["parameters"] = {**given[0]["parameters"], "options": {"mood": "incremental"}}
+    refused = loaded(given)
+    assert refused.returncode != 0
+    assert "options.mood" in refused.stderr
+
+
+# voipsync.example.toml
+
+EXAMPLE = PROJECT / "voipsync.example.toml"
+DEFAULT = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    """Paths of all keys of a settings model."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from ((name, *path) for path in keys_of(inner))
+        else:
+            yield (name,)
+
+
+def keys_in(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Paths of all keys of a TOML table."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from ((name, *path) for path in keys_in(value))
+        else:
+            yield (name,)
+
+
+def test_the_example_configuration_loads() -> None:
+    settings = load(EXAMPLE)
+    assert list(settings.accounts) == ["acme"]
+    assert settings.account("acme").destination.token == "${HIGHLEVEL_TOKEN}"
+
+
+def test_the_example_configuration_names_every_key_and_its_default(tmp_path: Path) -> None:
+    everything = tmp_path / "everything.toml"
+    everything.write_text(DEFAULT.sub("", EXAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
+    written = tomllib.loads(everything.read_text(encoding="utf-8"))
+    assert set(keys_in(written["accounts"]["acme"])) == set(keys_of(Account))
+    assert set(keys_in(written["state"])) == set(keys_of(Settings.model_fields["state"].annotation))
+    full, plain = load(everything).account("acme"), load(EXAMPLE).account("acme")
+    own = {"cap": 100, "calendar_id": "BqTwX8QFwXzpegMve9EQ", "origin": "acme"}
+    assert full.destination.quota.model_copy(update={"cap": None}) == plain.destination.quota
+    assert full.destination.quota.cap == own["cap"]
+    assert full.source == plain.source
+    assert full.mapping == MappingSettings(**{**plain.mapping.model_dump(), "origin": own["origin"]})
+    same = {"calendar_id": own["calendar_id"], "quota": full.destination.quota}
+    assert full.destination == plain.destination.model_copy(update=same)

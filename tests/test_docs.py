@@ -1,0 +1,179 @@
+"""Documents that cannot rot: what they name exists, parses, loads and suffices."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from flows.cli import main
+from sandbox.serve import Sandbox
+from tasks.engine.report import COUNTS, Report
+from tasks.highlevel.operations import OPERATIONS
+from tasks.settings import Settings, load
+from tests.support.accounts import sync
+
+PROJECT = Path(__file__).parents[1]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+PAGES = {name: (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PLACEHOLDERS = {"ACCOUNT": "acme"}
+SCOPE = re.compile(r"`([a-zA-Z/]+\.(?:readonly|write))`")
+
+
+def blocks(language: str) -> list[str]:
+    return [text for page in PAGES.values() for found, text in BLOCK.findall(page) if found == language]
+
+
+def lines() -> Iterator[str]:
+    """Every ``voipsync …`` command line, in blocks and in prose."""
+    for text in blocks("sh"):
+        yield from (line for line in text.splitlines() if line.startswith("voipsync"))
+    for page in PAGES.values():
+        yield from re.findall(r"`(voipsync(?: [^`…]+)?)`", BLOCK.sub("", page))
+
+
+def parse(group: click.Group, arguments: list[str], parent: click.Context | None = None) -> list[str]:
+    """Parse a command line as click would before it runs anything; return the names of its commands."""
+    context = group.make_context(group.name, arguments, parent=parent)
+    name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    assert command is not None
+    if isinstance(command, click.Group):
+        return [str(name), *parse(command, rest, context)]
+    with command.make_context(name, rest, parent=context):
+        return [str(name)]
+
+
+def test_every_command_line_in_the_documents_parses() -> None:
+    found = set()
+    for line in lines():
+        words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
+        if words:
+            found.add(" ".join(parse(main, words)))
+    assert found == {"call", "db upgrade", "demo", "operations", "sandbox serve", "status", "sync"}
+
+
+def test_a_wrong_command_line_would_be_found() -> None:
+    with pytest.raises(click.UsageError):
+        parse(main, ["sync", "acme", "--fast"])
+
+
+def test_operations_and_arguments_in_the_documents_exist() -> None:
+    used = [shlex.split(line) for line in lines() if line.startswith("voipsync call ")]
+    assert len(used) >= 3
+    for _, _, _, operation, *values in used:
+        names = {value.partition("=")[0] for value in values if "=" in value}
+        OPERATIONS[operation].sort_out(dict.fromkeys(names, "x"))
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        name for page in PAGES.values() for name in re.findall(r"(?:^|`)make ([a-z]+)", page, re.MULTILINE)
+    }
+    assert named == {"demo", "test", "install", "lint"}
+    assert named <= targets
+
+
+def test_every_toml_block_is_a_configuration(tmp_path: Path) -> None:
+    assert blocks("toml") != []
+    for text in blocks("toml"):
+        assert "acme" in tomllib.loads(text)["accounts"]
+        path = tmp_path / "voipsync.toml"
+        path.write_text(text, encoding="utf-8")
+        assert load(path).account("acme").mapping.default_country == "GB"
+
+
+def test_the_json_in_the_readme_has_the_reports_shape() -> None:
+    (shown,) = map(json.loads, blocks("json"))
+    assert list(shown) == list(Report.__dataclass_fields__)
+    assert tuple(shown["entities"]["contacts"]) == COUNTS
+    counts = shown["entities"]["contacts"]
+    assert counts["read"] == sum(counts[name] for name in COUNTS if name not in ("read", "recovered"))
+
+
+def test_every_count_is_explained() -> None:
+    table = README.partition("| count | means |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z]+)`", table)) == set(COUNTS) - {"read", "deleted"}
+
+
+def test_every_setting_named_in_the_readme_exists() -> None:
+    known = set(_keys(Settings))
+    named = {"timezone", "calendar_id", "location_id", "search_lag_seconds", "appointment_minutes", "deletes"}
+    for name in named:
+        assert re.search(rf"`[^`]*\b{name}\b[^`]*`", README)
+    assert named <= known
+    fields = {"VoIPstudio ID", "VoIPstudio other phones"}
+    mapping = load(PROJECT / "voipsync.example.toml").account("acme").mapping
+    assert fields == {mapping.id_field, mapping.phones_field}
+    assert all(f"`{field}`" in README for field in fields)
+
+
+def _keys(model: Any) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        inner = field.annotation
+        if getattr(inner, "__origin__", None) is dict:
+            inner = inner.__args__[1]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES.values():
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page):
+            assert (PROJECT / target).exists(), target
+    unreleased = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## [Unreleased]\n")[2]
+    assert "### Added" in unreleased
+
+
+def scopes(*rows: str) -> list[str]:
+    """The scopes that the README's table gives for some of its rows."""
+    table = README.partition("| stream | scopes |")[2].partition("\n\n")[0]
+    return [scope for line in table.splitlines() if line.split("|")[1:2] for scope in _scopes(line, rows)]
+
+
+def _scopes(line: str, rows: tuple[str, ...]) -> list[str]:
+    return SCOPE.findall(line) if line.split("|")[1].strip() in rows else []
+
+
+@pytest.mark.parametrize("appointments", [True, False])
+async def test_the_scopes_in_the_readme_suffice(tmp_path: Path, *, appointments: bool) -> None:
+    given = scopes("always", "notes, tasks", *(["appointments"] if appointments else []))
+    assert len(given) == (7 if appointments else 5)
+    with Sandbox.threaded(contacts=20, burst=5000) as box:
+        box.token = box.new_token(scopes=given)
+        sections: dict[str, Any] = {} if appointments else {"destination": {"calendar_id": None}}
+        first = await sync(box, f"sqlite:///{tmp_path}/one.db", **sections)
+        assert (first.status, first.entities["notes"]["created"] > 0) == ("ok", True)
+        assert (first.entities["appointments"]["created"] > 0) is appointments
+        # with an empty ledger everything is looked up, and with another source everything is read and changed
+        box.advance(3600)
+        again = await sync(box, f"sqlite:///{tmp_path}/two.db", **sections)
+        assert (again.status, again.entities["contacts"]["adopted"] > 0) == ("ok", True)
+        for entity in ("notes", "tasks", "appointments")[: 3 if appointments else 2]:
+            row = box.source(entity)[0]
+            change = {
+                "notes": {"body": "Edited"},
+                "tasks": {"title": "Edited"},
+                "appointments": {"title": "Edited"},
+            }
+            box.edit_source(entity, row["id"], row["contact_id"], **change[entity])
+        changed = await sync(box, f"sqlite:///{tmp_path}/two.db", **sections)
+        assert (changed.status, changed.requests["destination_writes"]) == ("ok", 3 if appointments else 2)
+
+
+async def test_a_scope_that_is_not_in_the_readme_would_be_missed(tmp_path: Path) -> None:
+    with Sandbox.threaded(contacts=3, burst=5000) as box:
+        box.token = box.new_token(scopes=[one for one in scopes("always") if one != "locations.readonly"])
+        report = await sync(box, f"sqlite:///{tmp_path}/ledger.db")
+        assert report.status == "failed"
+        assert "locations.readonly" in report.warnings[0]
