@@ -27,7 +27,7 @@ from tasks.identity.location import Location, learn
 from tasks.ledger import facts, migrate, records
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.journal import Journal
-from tasks.ledger.lease import Lease, hold
+from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
@@ -36,6 +36,10 @@ from tasks.transport import Transport
 from tasks.voipstudio.client import ApiKey, VoipStudio
 
 log = logging.getLogger(__name__)
+
+
+LANES = {"incremental": 0, "full": 2}
+"""Who goes first at a location: the live sync; what takes long steps aside for it between two batches."""
 
 
 class Stopped(Fatal):
@@ -56,6 +60,8 @@ class Run:
     source: VoipStudio
     api: ContactsApi
     quota: Quota
+    lease: Lease
+    about: dict[str, Any]
     source_wire: Transport
     destination_wire: Transport
     walk: int
@@ -87,6 +93,16 @@ class Run:
         """
         if self.stop_reason:
             raise Stopped(self.stop_reason)
+
+    async def step_aside(self) -> None:
+        """Between two batches: let a run of a better lane go first, if one waits for the location."""
+        if not self.lease.wanted:
+            return
+        log.info("stepping aside for a more urgent run")
+        name = self.account.destination.location_id
+        usage = await step_aside(self.database, name, self.lease, usage=self.quota.usage, about=self.about)
+        if usage:
+            self.quota.adopt(usage)
 
     async def directory(self) -> Directory:
         """The location's contacts, brought up to date once a run, on first need."""
@@ -130,7 +146,8 @@ async def open_run(
             wait=options.wait_seconds,
             usage=lambda: quota.usage(ahead=quota.limit),
             tell=log.warning,
-            about={"run": run_id, "account": name, "kind": kind},
+            about=(about := {"run": run_id, "account": name, "kind": kind}),
+            lane=LANES[options.mode],
         ) as lease:
             if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
                 quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
@@ -160,6 +177,8 @@ async def open_run(
                         version=account.destination.api_version,
                     ),
                     quota=quota,
+                    lease=lease,
+                    about=about,
                     source_wire=source_wire,
                     destination_wire=destination_wire,
                     walk=await database.do(lambda connection: _begin_walk(connection, name)),

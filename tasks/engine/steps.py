@@ -69,7 +69,8 @@ class Steps:
         return Work(bundles(batch, self.run.rules), batch.read)
 
     async def write(self, work: Work) -> int:
-        """Bring it there."""
+        """Bring it there, after those in more of a hurry."""
+        await self.run.step_aside()
         await self.writer.load(work.bundles, advance=self._advance)
         await self.reader.written(work.read)
         return len(work.bundles)

@@ -3,6 +3,9 @@
 The owner renews it every two seconds and hands its request usage on with it, so that the next owner goes
 on where the last one stopped and the two never exceed the quota together. A lease that was not renewed
 for ten seconds is free; one whose owner ran on this machine and is gone is free at once.
+
+Who waits stands in a lane: the better lane goes first, within a lane who came first. An owner learns that a
+better lane waits for it, and a long job then steps aside between two pieces of its work.
 """
 
 from __future__ import annotations
@@ -20,16 +23,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Float, cast, func, select, text, update
+from sqlalchemy import Connection, Float, cast, delete, func, or_, select, text, update
 
 from tasks.errors import Busy, Fatal, LedgerUnavailable
 from tasks.ledger.database import Database
 from tasks.ledger.records import upsert
-from tasks.ledger.tables import leases
+from tasks.ledger.tables import leases, waiters
 
 RENEW_SECONDS = 2.0
 EXPIRY_SECONDS = 10.0
 POLL_SECONDS = 0.5
+GONE_SECONDS = 5.0
+"""Not seen for so long, a waiter has given up."""
 
 
 class LeaseLost(Fatal):
@@ -41,10 +46,13 @@ class Lease:
     """A lease while it is held."""
 
     owner: str
+    lane: int
     predecessor: dict[str, Any] | None
     """The request usage that the last owner left, if any."""
     sent_until: float | None
     """Where its last owner did not give it back: when that may have sent at the latest, UTC seconds."""
+    wanted: bool = False
+    """Somebody in a better lane waits for it."""
     _renewed: float = 0.0
 
     def check(self) -> None:
@@ -75,6 +83,7 @@ async def hold(
     usage: Callable[[], dict[str, Any]],
     tell: Callable[[str], None],
     about: dict[str, Any],
+    lane: int = 0,
 ) -> AsyncIterator[Lease]:
     """Hold a location's lease.
 
@@ -86,12 +95,13 @@ async def hold(
         usage: the pacer's usage, handed on to the next owner.
         tell: is told once for whom we wait.
         about: what others are told of us.
+        lane: 0 is the best.
 
     Raises:
         Busy: another run held it for longer than ``wait``.
     """
     try:
-        lease = await _acquire(database, name, owner, wait=wait, tell=tell, about=about)
+        lease = await _acquire(database, name, owner, wait=wait, tell=tell, about=about, lane=lane)
     except asyncio.CancelledError:
         # it may be taken by now; after this, closing the database waits for it to be given back
         await asyncio.shield(_give_back(database, name, owner))
@@ -114,16 +124,18 @@ async def _acquire(
     wait: float,
     tell: Callable[[str], None],
     about: dict[str, Any],
+    lane: int,
 ) -> Lease:
     until, told = time.monotonic() + wait, False
     while True:
         asked = boot_clock()
-        held = await database.do(lambda connection: _try(connection, name, owner, about))
+        held = await database.do(lambda connection: _try(connection, name, owner, about, lane))
         if isinstance(held, Lease):
             held.renewed(asked)
             return held
         by = described(held)
         if time.monotonic() >= until:
+            await database.do(partial(_leave, name=name, owner=owner))
             raise Busy(f"the location is held by {by}" + (f", for longer than {wait:.0f} s" if wait else ""))
         if not told:
             tell(f"waiting for {by} to finish")
@@ -144,16 +156,39 @@ def described(held: Mapping[str, Any]) -> str:
     return f"run {held.get('run', '?')} (process {held.get('pid', '?')} on {held.get('host', '?')})"
 
 
-def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -> Lease | dict[str, Any]:
-    """Take the lease if it is free; else return who holds it."""
+async def step_aside(
+    database: Database, name: str, lease: Lease, *, usage: Callable[[], dict[str, Any]], about: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Let those of better lanes have the lease, and return when it is ours again, with their usage.
+
+    Nothing may be under way while this waits.
+    """
+    await _give_back(database, name, lease.owner, usage=usage())
+    again = await _acquire(
+        database, name, lease.owner, wait=math.inf, tell=lambda _: None, about=about, lane=lease.lane
+    )
+    lease.renewed(boot_clock())
+    lease.wanted = False
+    return again.predecessor
+
+
+def _try(
+    connection: Connection, name: str, owner: str, about: dict[str, Any], lane: int = 0
+) -> Lease | dict[str, Any]:
+    """Take the lease if it is free and nobody goes first; else get in line and return who holds it."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
     # locked, so that the last owner cannot renew it between here and the end
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
     now = clock(connection)
     abandoned = row is not None and row.owner not in {None, owner}
-    if row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {}):
+    held = row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {})
+    before_us = _in_line(connection, name, owner, lane, now)
+    if row is not None and held:
         return dict(row.holder or {})
+    if before_us is not None:
+        return {"run": before_us}
+    _leave(connection, name=name, owner=owner)
     values = {
         "name": name,
         "owner": owner,
@@ -165,7 +200,34 @@ def _try(connection: Connection, name: str, owner: str, about: dict[str, Any]) -
     sent_until = None
     if row is not None and abandoned:  # by its age, since the database's clock may differ from ours
         sent_until = time.time() - max(0.0, now - (row.expires_at - RENEW_SECONDS))
-    return Lease(owner, row.usage if row is not None else None, sent_until)
+    return Lease(owner, lane, row.usage if row is not None else None, sent_until)
+
+
+def _in_line(connection: Connection, name: str, owner: str, lane: int, now: float) -> str | None:
+    """Stand in line, and return who goes before us, if anybody does."""
+    mine = waiters.c.name == name, waiters.c.owner == owner
+    since = connection.execute(select(waiters.c.since).where(*mine)).scalar()
+    place = {
+        "name": name,
+        "owner": owner,
+        "lane": lane,
+        "since": now if since is None else since,
+        "seen_at": now,
+    }
+    upsert(connection, waiters, [place])
+    first = connection.execute(
+        select(waiters.c.owner)
+        .where(waiters.c.name == name, waiters.c.seen_at > now - GONE_SECONDS)
+        .order_by(waiters.c.lane, waiters.c.since, waiters.c.owner)
+        .limit(1)
+    ).scalar_one()
+    return None if first == owner else str(first)
+
+
+def _leave(connection: Connection, *, name: str, owner: str) -> None:
+    """Leave the line, and sweep out those who left without a word."""
+    gone = waiters.c.seen_at < clock(connection) - 100 * GONE_SECONDS
+    connection.execute(delete(waiters).where(waiters.c.name == name, or_(waiters.c.owner == owner, gone)))
 
 
 async def _renew(database: Database, name: str, lease: Lease, usage: Callable[[], dict[str, Any]]) -> None:
@@ -174,19 +236,27 @@ async def _renew(database: Database, name: str, lease: Lease, usage: Callable[[]
         await asyncio.sleep(RENEW_SECONDS)
         asked, used = boot_clock(), usage()
         with contextlib.suppress(LedgerUnavailable):
-            if await database.do(partial(_extend, name=name, owner=lease.owner, usage=used)):
+            ours, wanted = await database.do(partial(_extend, name=name, lease=lease, usage=used))
+            if ours:
                 lease.renewed(asked)
-            else:
+                lease.wanted = wanted
+            elif not lease.wanted:  # while it steps aside it is not ours, and that is meant
                 lease.lost()
 
 
-def _extend(connection: Connection, name: str, owner: str, usage: dict[str, Any]) -> bool:
+def _extend(connection: Connection, name: str, lease: Lease, usage: dict[str, Any]) -> tuple[bool, bool]:
+    """Renew a lease; tell whether it is still ours, and whether a better lane waits for it."""
+    now = clock(connection)
     extended = (
         update(leases)
-        .where(leases.c.name == name, leases.c.owner == owner)
-        .values(expires_at=clock(connection) + EXPIRY_SECONDS, usage=usage)
+        .where(leases.c.name == name, leases.c.owner == lease.owner)
+        .values(expires_at=now + EXPIRY_SECONDS, usage=usage)
     )
-    return connection.execute(extended).rowcount == 1
+    better = select(waiters.c.owner).where(
+        waiters.c.name == name, waiters.c.lane < lease.lane, waiters.c.seen_at > now - GONE_SECONDS
+    )
+    ours = connection.execute(extended).rowcount == 1
+    return ours, connection.execute(better.limit(1)).first() is not None
 
 
 async def _give_back(

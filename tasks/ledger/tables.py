@@ -16,6 +16,7 @@ seen           number of the source walk that last met the record
 directory      the location's contacts as last read: who is who, for adoption instead of duplication
 fact           something learnt once and kept: custom field ids, duplicate policy, watermarks
 lease          who may write to a location now
+waiter         who would like to, in which lane
 =============  =====================================================================================
 
 Instants are UTC seconds since 1970.
@@ -147,4 +148,14 @@ leases = Table(
     Column("holder", JSON(none_as_null=True)),
     Column("expires_at", Float, nullable=False, server_default="0"),
     Column("usage", JSON(none_as_null=True)),
+)
+
+waiters = Table(
+    "waiters",
+    metadata,
+    Column("name", String(160), primary_key=True),
+    Column("owner", String(120), primary_key=True),
+    Column("lane", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
 )

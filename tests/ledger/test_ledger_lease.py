@@ -11,7 +11,7 @@ from sqlalchemy import event, select, text, update
 from tasks.errors import Busy, LedgerUnavailable
 from tasks.ledger import lease as module
 from tasks.ledger.database import opened
-from tasks.ledger.lease import EXPIRY_SECONDS, RENEW_SECONDS, LeaseLost, hold
+from tasks.ledger.lease import EXPIRY_SECONDS, RENEW_SECONDS, Lease, LeaseLost, hold
 from tasks.ledger.tables import leases
 
 
@@ -301,7 +301,8 @@ async def test_no_renewal_slips_into_a_takeover(database, other):
 
         def extend(connection):
             connection.execute(text("SET LOCAL lock_timeout = 100"))
-            return "renewed" if module._extend(connection, "location", "one", {}) else "lost"
+            ours, _ = module._extend(connection, name="location", lease=Lease("one", 0, None, None), usage={})
+            return "renewed" if ours else "lost"
 
         event.listen(other.engine, "before_cursor_execute", renew)
         async with holding(other, "two"):

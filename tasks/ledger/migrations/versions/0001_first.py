@@ -1,4 +1,4 @@
-"""The first schema: records, directory, facts, runs, leases."""
+"""The first schema: records, directory, facts, runs, leases, waiters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -96,3 +96,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("runs_by_account", "runs", ["account", "started_at"])
+    op.create_table(
+        "waiters",
+        sa.Column("name", sa.String(length=160), nullable=False),
+        sa.Column("owner", sa.String(length=120), nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("seen_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "owner"),
+    )

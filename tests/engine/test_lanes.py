@@ -1,0 +1,30 @@
+"""A long job lets the live sync go first, between two batches."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tasks.ledger import lease
+from tests.support.accounts import sync
+
+
+async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
+    box.reset(contacts=400, activities=False, burst=5000)
+    box.options(highlevel={"latency": 0.05})
+    ended = []
+
+    async def run(mode):
+        report = await sync(box, url, mode=mode, destination={"concurrency": 8})
+        ended.append((mode, report.status))
+
+    long = asyncio.create_task(run("full"))
+    while len(box.contacts()) < 10:
+        await asyncio.sleep(0.02)
+    await run("incremental")
+    await long
+    assert ended == [("incremental", "ok"), ("full", "ok")]
+    emails = [row["email"] for row in box.contacts() if row.get("email")]
+    assert len(emails) == len(set(emails))
+    assert box.counters()["highlevel"]["operations"]["create-contact"] == len(box.contacts())
