@@ -141,7 +141,7 @@ async def test_who_waits_is_told_once_for_whom_and_follows(database, other, quic
         polls = []
         event.listen(other.engine, "begin", polls.append)
         async with asyncio.timeout(30):
-            while len(polls) < 3:  # noqa: ASYNC110 - polls are what is counted
+            while len(polls) < 3:
                 await asyncio.sleep(0)
     assert await waiting == {"by": "one"}
     assert said.startswith("waiting for run one (process ")

@@ -15,7 +15,7 @@ KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
 
 
 def settings_of(box: Box, url: str, **sections: dict[str, Any]) -> Settings:
-    """Settings of account ``acme``, synced from and into the sandbox; sections add to or change its tables."""
+    """Settings of account ``acme``, synced from and into the sandbox; sections change its tables."""
     os.environ[KEY], os.environ[TOKEN] = box.api_key, box.token
     tables: dict[str, dict[str, Any]] = {
         "source": {"base_url": box.voipstudio_url, "api_key": f"${{{KEY}}}", "timezone": "Europe/London"},

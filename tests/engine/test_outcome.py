@@ -1,0 +1,49 @@
+"""When a refused record is tried again."""
+
+from __future__ import annotations
+
+import time
+
+from tasks.engine import outcome
+from tasks.errors import RejectedRecord
+
+
+def refused(times, fingerprint="same", before=None):
+    record = before or outcome.blank("acme", "notes", "7/1", "7", seen=1)
+    for _ in range(times):
+        record = outcome.sending(record, "create-notes", {"body": "x"}, fingerprint)
+        error = RejectedRecord("no", status=400, reason="http_400")
+        record = outcome.rejected(record, error, {"body": "x"}, fingerprint)
+    return record
+
+
+def minutes_until_next(record):
+    return None if record.next_attempt_at is None else round((record.next_attempt_at - time.time()) / 60)
+
+
+def test_every_run_tries_again_until_the_fifth_refusal_then_the_pauses_double():
+    assert [minutes_until_next(refused(times)) for times in range(1, 9)] == [None] * 4 + [10, 20, 40, 80]
+
+
+def test_after_the_last_attempt_it_stays_until_its_source_changes():
+    stuck = refused(outcome.LAST_ATTEMPT)
+    assert stuck.next_attempt_at == outcome.NEVER
+    assert (stuck.state, stuck.payload, stuck.reason, stuck.status) == (
+        "rejected",
+        {"body": "x"},
+        "http_400",
+        400,
+    )
+    changed = refused(1, "other", before=stuck)
+    assert (changed.attempts, changed.next_attempt_at) == (1, None)
+
+
+def test_success_forgets_the_refusals():
+    done = outcome.synced(refused(7), "id1", {"body": "x"}, "same")
+    assert (done.state, done.attempts, done.next_attempt_at, done.reason, done.payload) == (
+        "synced",
+        0,
+        None,
+        None,
+        None,
+    )
