@@ -1,0 +1,56 @@
+"""One sync of account ``acme`` in a process of its own, without Prefect: what the kill tests kill.
+
+``python tests/engine/engine_process.py JOB``, where JOB is a JSON object: ``settings`` (the whole
+configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync. The report, or the
+error's line, goes to standard output as JSON; the exit code is the command's. Trouble to order:
+``max_pages``, after which the disk of an SQLite ledger is full, and ``busy_seconds``, how long one waits for
+its lock.
+
+Starting Python and importing takes longer than a run of a small account, so that `tests.support.workers`
+forks the same job from a process that has imported everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from tasks.engine.report import Report
+from tasks.engine.steps import sync_once
+from tasks.errors import VoipsyncError
+from tasks.ledger import database
+from tasks.options import SyncOptions
+from tasks.settings import Settings
+
+EXIT = {"ok": 0, "degraded": 3, "failed": 1}
+
+
+def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Do the job; return the exit code, and the report or the error."""
+    os.environ.update(job["environment"])
+    database.BUSY_SECONDS = job.get("busy_seconds", database.BUSY_SECONDS)
+    if pages := job.get("max_pages"):
+        event.listen(Engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {pages}"))
+    try:
+        settings = Settings(**job["settings"])
+        report: Report = asyncio.run(sync_once("acme", SyncOptions(**job.get("options", {})), settings))
+    except VoipsyncError as error:
+        return error.exit_code, {"error": str(error), "kind": type(error).__name__}
+    return EXIT[report.status], report.as_json()
+
+
+def main() -> None:
+    """Do the job that the command line names."""
+    code, told = perform(json.loads(sys.argv[1]))
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
