@@ -12,10 +12,12 @@ import asyncio
 import json as jsonlib
 import logging
 import platform
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -136,6 +138,7 @@ class Transport:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
             follow_redirects=False,
+            verify=_trust(),
             transport=self.wire,
         )
 
@@ -293,6 +296,12 @@ class Transport:
         if writes and repeatable and error.status != httpx.codes.TOO_MANY_REQUESTS:
             return OutcomeUnknown(text, status=error.status)
         return ApiError(text, status=error.status)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whom we trust: read once a process, for that takes longer than many a request."""
+    return httpx.create_ssl_context()
 
 
 async def _bounded(response: httpx.Response) -> bytes:

@@ -83,6 +83,7 @@ class Reader:
     _scan_all: bool = True
     _salt: str = field(init=False)
     _whole: frozenset[str] = frozenset()
+    _met: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.run.source, limit=self.run.account.source.page_size)
@@ -106,6 +107,7 @@ class Reader:
             await self._sift(page, changed, scan)
         self._size = min(self._size * 2, LARGEST_BATCH)
         self._whole = frozenset()
+        await self._mark_met()
         activities = await self._read_activities(scan) if scan else []
         if self._finished:
             await self._end()
@@ -128,18 +130,18 @@ class Reader:
 
         def look(connection: Connection) -> tuple[dict[str, Outline], set[str]]:
             known = records.outline(connection, run.name, "contacts", rows)
-            records.mark_seen(connection, run.name, "contacts", known, run.walk)
             return known, records.with_open_children(connection, run.name, rows, now)
 
-        known, open_children = await run.database.do(look)
+        known, open_children = await run.database.look(look)
+        self._met += known
         self._scan_all = run.full or self._scans_all()
-        count = run.findings.count
+        count, writes = run.findings.count, "contacts" in run.entities
         wanted = self._wanted()
         for source_id, row in rows.items():
             before = known.get(source_id)
             fingerprint = digest([self._salt, row])
             same = before is not None and before.fingerprint == fingerprint
-            if "contacts" in run.entities:
+            if writes:
                 count("contacts", "read")
                 if self._is_due(before, fingerprint, now):
                     changed.append({"source_id": source_id, "fingerprint": fingerprint, "row": row})
@@ -151,6 +153,13 @@ class Reader:
                 scan[source_id] = row
             if before is not None and same and not run.full:
                 self._count_stand_ins(row)
+
+    async def _mark_met(self) -> None:
+        """Note which known contacts this walk met: once a batch, for each transaction waits for the disk."""
+        met, self._met, run = self._met, [], self.run
+        await run.database.do(
+            lambda connection: records.mark_seen(connection, run.name, "contacts", met, run.walk)
+        )
 
     def _is_due(self, before: Outline | None, fingerprint: str, now: float) -> bool:
         """Whether a row is to be mapped and decided on: it changed, or it is not where it should be yet."""

@@ -5,7 +5,7 @@ Pure: no ledger, no network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ ACTIVITY: dict[str, tuple[type[Any], Callable[[Sequence[Any], Rules], list[Mappe
     "appointments": (Appointment, appointment.appointments),
 }
 """Per entity: how a row is read, and how it is mapped."""
+PORTION = 200
+"""Contacts mapped at a time, so that the models of a whole batch are never there together."""
 
 
 @dataclass(slots=True)
@@ -68,16 +70,14 @@ def bundles(batch: Batch, rules: Rules) -> list[Bundle]:
     return list(found.values())
 
 
-def _contacts(frame: pd.DataFrame, rules: Rules) -> list[tuple[str, str, Mapped, Contact | None]]:
-    if not len(frame):
-        return []
-    models, refused = _parse("contacts", Contact, frame)
-    mapped = {one.source_id: one for one in contact.contacts(contact.frame_of(list(models.values())), rules)}
-    by_id = refused | mapped
-    return [
-        (source_id, fingerprint, by_id[source_id], models.get(source_id))
-        for source_id, fingerprint in zip(frame["source_id"], frame["fingerprint"], strict=True)
-    ]
+def _contacts(frame: pd.DataFrame, rules: Rules) -> Iterator[tuple[str, str, Mapped, Contact | None]]:
+    for start in range(0, len(frame), PORTION):
+        rows = frame.iloc[start : start + PORTION]
+        models, refused = _parse("contacts", Contact, rows)
+        mapped = contact.contacts(contact.frame_of(list(models.values())), rules)
+        by_id = refused | {one.source_id: one for one in mapped}
+        for source_id, fingerprint in zip(rows["source_id"], rows["fingerprint"], strict=True):
+            yield source_id, fingerprint, by_id[source_id], models.get(source_id)
 
 
 def _activities(entity: str, frame: pd.DataFrame, rules: Rules) -> list[tuple[str, str, str, Mapped]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, delete, func, select, update
+from sqlalchemy import Connection, Insert, Row, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger.tables import records
@@ -65,13 +66,18 @@ _SELECT = select(*(records.c[name] for name in _COLUMNS))
 def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite those whose primary key is there."""
     values = list(rows)
-    if not values:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    if values:
+        connection.execute(_upserting(connection.dialect.name, table, tuple(values[0])), values)
+
+
+@cache
+def _upserting(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
+    """The statement, made once: building it costs more than running it."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     key = [column.name for column in table.primary_key]
-    changes = {name: statement.excluded[name] for name in values[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), values)
+    changes = {name: statement.excluded[name] for name in names if name not in key}
+    made: Insert = statement.on_conflict_do_update(index_elements=key, set_=changes)
+    return made
 
 
 def save(connection: Connection, changed: Iterable[Record]) -> None:
