@@ -58,8 +58,13 @@ class ContactWriter:
         sent = outcome.changing(
             before, ours, fingerprint, write=found.write, add_tags=add, remove_tags=remove
         )
+        if wrote:
+            await self.run.journal.save(sent)
         try:
-            dropped = await self._write(sent, found.write, add, remove)
+            dropped = await self._write(contact_id, found.write)
+            base |= {name: value for name, value in found.write.items() if name not in dropped}
+            before = replace(before, content=base)  # whatever becomes of the tags, this much is ours
+            await self._tag(contact_id, add, remove)
         except RejectedRecord as error:
             payload = {**found.write, "add_tags": add, "remove_tags": remove}
             return await self.reject(before, error, payload, fingerprint)
@@ -104,8 +109,11 @@ class ContactWriter:
             | {"tags": content["foreign_tags"]},
         )
         sent = outcome.changing(linked, ours, fingerprint, write=found.write, add_tags=add)
+        if found.write or add:
+            await self.run.journal.save(sent)
         try:
-            dropped = await self._write(sent, found.write, add, [])
+            dropped = await self._write(contact_id, found.write)
+            await self._tag(contact_id, add, [])
         except NotFound:
             await directory.remove(contact_id)
             await self.run.journal.save(before)
@@ -207,16 +215,10 @@ class ContactWriter:
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
         return await self._save(done, how, directory.entry(contact_id, ours))
 
-    async def _write(
-        self, sent: Record, write: dict[str, Any], add: list[str], remove: list[str]
-    ) -> list[str]:
+    async def _write(self, contact_id: str, write: dict[str, Any]) -> list[str]:
         """Send the changes; return the fields that the location refused as another contact's."""
         write, dropped = dict(write), []
-        assert sent.destination_id is not None  # noqa: S101 - narrows the type
-        contact_id = sent.destination_id
         location = await self.run.location()
-        if write or add or remove:
-            await self.run.journal.save(sent)
         while write:
             try:
                 await self.run.api.update_contact(contact_id, update_body(write, location))
@@ -232,11 +234,13 @@ class ContactWriter:
                 )
                 del write[name]
                 dropped.append(name)
+        return dropped
+
+    async def _tag(self, contact_id: str, add: list[str], remove: list[str]) -> None:
         if add:
             await self.run.api.add_tags(contact_id, add)
         if remove:
             await self.run.api.remove_tags(contact_id, remove)
-        return dropped
 
     async def _only_ours(self, before: Record, tags: list[str]) -> list[str]:
         """Without the tags that another source contact linked to the same contact still has."""

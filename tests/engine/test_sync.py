@@ -381,3 +381,15 @@ async def test_what_may_have_been_created_is_not_sent_again_while_nobody_can_say
     box.clear_faults()
     report = await sync(box, url)
     assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
+
+
+async def test_a_refused_tag_does_not_make_our_own_name_a_persons(box, url):
+    number = person(box)
+    await sync(box, url)
+    box.fault("status", method="POST", path="/tags$", status=400, body={"message": "No.", "statusCode": 400})
+    box.edit_source("contacts", number, first_name="Second", labels=["lead"])
+    assert (await sync(box, url)).status == "degraded"
+    box.clear_faults()
+    box.edit_source("contacts", number, first_name="Third")
+    assert (await sync(box, url)).status == "ok"
+    assert (box.contacts()[0]["firstName"], box.contacts()[0]["tags"]) == ("Third", ["lead"])
