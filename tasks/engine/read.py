@@ -25,7 +25,7 @@ from tasks.voipstudio.walk import Walk
 
 FIRST_BATCH = 50
 """Contacts in the first batch, so that writing begins soon; each next one is twice as large."""
-LARGEST_BATCH = 2_000
+LARGEST_BATCH = 1_000
 MOST_ROWS = 20_000
 """Rows passed over in one batch where nothing changed."""
 ALL_UP_TO = 2_000

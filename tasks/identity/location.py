@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
 
 from tasks.errors import OutcomeUnknown
@@ -11,6 +12,7 @@ from tasks.highlevel.requests import CreateCustomField
 from tasks.ledger import facts
 from tasks.ledger.database import Database
 from tasks.settings import MappingSettings
+from tasks.together import together
 
 FACT = "location"
 
@@ -47,14 +49,15 @@ async def learn(
     before = Location(**known[0]) if known else None
     if before and before.names == names and not again:
         return before
-    answer = await api.get_location()
-    existing = await api.list_custom_fields()
+    answer, existing = await asyncio.gather(api.get_location(), api.list_custom_fields())
     found = {name: _find(existing, label) for name, label in names.items()}
+    missing = [name for name, field_id in found.items() if field_id is None]
+    made = dict(zip(missing, await together(_create(api, names[name]) for name in missing), strict=True))
     location = Location(
         allows_duplicates=answer.settings.allow_duplicate_contact is not False,
         timezone=answer.timezone,
         country=answer.country,
-        fields={name: field_id or await _create(api, names[name]) for name, field_id in found.items()},
+        fields={name: field_id or made[name] for name, field_id in found.items()},
         names=names,
         known_before=before.known_before if before else found["id"] is not None,
     )

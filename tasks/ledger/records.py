@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger.tables import records
 
-BLOCK = 500
-"""Ids named in one statement."""
+BLOCK = 512
+"""Ids named in one statement, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +222,15 @@ def forget_vanished(connection: Connection, account: str, entity: str, walk: int
 
 
 def blocks(ids: Collection[str]) -> Iterable[list[str]]:
-    """Cut ids into lists short enough for one statement."""
+    """Cut ids into lists short enough for one statement, the last id repeated up to a power of two.
+
+    A statement of another length is another statement, and the driver keeps those prepared: a hundred of
+    them are megabytes.
+    """
     ordered = list(ids)
     for start in range(0, len(ordered), BLOCK):
-        yield ordered[start : start + BLOCK]
+        block = ordered[start : start + BLOCK]
+        yield block + block[-1:] * ((1 << (len(block) - 1).bit_length()) - len(block))
 
 
 def _record(row: Row[Any]) -> Record:

@@ -190,11 +190,11 @@ class Game(RuleBasedStateMachine):
         """At the ``at``-th save of a record, before or after it is durable."""
         save, left = Journal.save, iter(range(at, 0, -1))
 
-        async def dying(journal, record):
+        async def dying(journal, record, entry=None):
             last = next(left, 0) == 1
             if last and not saved:
                 raise Crash
-            await save(journal, record)
+            await save(journal, record, entry)
             if last:
                 raise Crash
 
@@ -280,7 +280,7 @@ def test_a_game_ends_well():
         Game.box = box
         machine = Game.TestCase
         machine.settings = settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
