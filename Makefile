@@ -32,7 +32,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 coverage: $(DEVELOPMENT)
 	$(BIN)/coverage run -m pytest
