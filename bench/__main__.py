@@ -40,9 +40,11 @@ def main(arguments: Sequence[str] | None = None, sizes: Sizes | None = None) -> 
         sys.stderr.write(f"{time.monotonic() - started:5.0f} s  {name}: {text}\n")
         sys.stderr.flush()
 
-    for name in chosen:
-        rows += EXPERIMENTS[name](sizes or Sizes(), tell)
-    show(rows)
+    try:
+        for name in chosen:
+            rows += EXPERIMENTS[name](sizes or Sizes(), tell)
+    finally:
+        show(rows)
     sys.stdout.write(
         f"\n{os.cpu_count()} processors, load {load:.1f} before and {os.getloadavg()[0]:.1f} after, "
         f"{time.monotonic() - started:.0f} s in all\n"
