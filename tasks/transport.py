@@ -39,9 +39,6 @@ FIRST_PATIENCE_SECONDS = 12.0
 """The same for a service that has not answered usefully at all: a wrong address fails soon."""
 ATTEMPTS = 5
 """Tries of one request while the service answers others usefully."""
-POOL = 8
-"""Connections of one pool. For every request httpx looks at each idle connection of its pool, which costs
-more than the request itself where they are many; a pool that is not needed is not looked at."""
 
 _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=8.0, jitter=0.5)
 
@@ -95,15 +92,6 @@ class Answer:
     data: Any
 
 
-@dataclass(slots=True)
-class _Pool:
-    """Some of a service's connections."""
-
-    client: httpx.AsyncClient
-    size: int
-    busy: int = 0
-
-
 class _Again(Exception):  # noqa: N818 - control flow between an attempt and tenacity
     """This attempt failed in a way that may pass."""
 
@@ -137,22 +125,18 @@ class Transport:
     clock: Clock = time.monotonic
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
-    _pools: list[_Pool] = field(init=False)
+    _client: httpx.AsyncClient = field(init=False)
     _useful: bool = field(init=False, default=False)
     _failing_since: float | None = field(init=False, default=None)
     _paused_until: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        sizes = [min(POOL, self.connections - start) for start in range(0, self.connections, POOL)]
-        self._pools = [_Pool(self._open(size), size) for size in sizes]
-
-    def _open(self, connections: int) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
+        self._client = httpx.AsyncClient(
             base_url=self.base_url,
             auth=self.auth,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
             follow_redirects=False,
             verify=_trust(),
             transport=self.wire,
@@ -160,8 +144,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections."""
-        for pool in self._pools:
-            await pool.client.aclose()
+        await self._client.aclose()
 
     async def request(
         self,
@@ -182,7 +165,7 @@ class Transport:
             ServiceUnavailable: the service has given no useful answer for too long.
             QuotaSpent: from the pacer.
         """
-        request = self._pools[0].client.build_request(
+        request = self._client.build_request(
             method,
             path.lstrip("/"),
             params=query,
@@ -221,11 +204,9 @@ class Transport:
         else:
             self.tally.reads += 1
         status, headers = 0, httpx.Headers()
-        pool = next((one for one in self._pools if one.busy < one.size), self._pools[0])
-        pool.busy += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS + 5):
-                response = await pool.client.send(request, stream=True)
+                response = await self._client.send(request, stream=True)
                 status, headers = response.status_code, response.headers
                 try:
                     content = await _bounded(response)
@@ -241,7 +222,6 @@ class Transport:
             self._unless_repeatable(f"no answer ({_why(error)})", repeatable=repeatable)
             raise _Again(f"no answer ({_why(error)})") from error
         finally:
-            pool.busy -= 1
             self.pacer.observe(permit, status, headers)
         return self._judge(status, headers, content, repeatable=repeatable)
 
