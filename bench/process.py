@@ -87,11 +87,15 @@ def start_prefect() -> None:
 
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
+    # Prefect imports its engines at the first flow run
+    import prefect.flow_engine  # noqa: PLC0415
+    import prefect.task_engine  # noqa: F401, PLC0415
     from prefect.client.orchestration import get_client  # noqa: PLC0415
 
     import flows.sync  # noqa: F401, PLC0415
 
-    get_client(sync_client=True)
+    with get_client(sync_client=True) as client:
+        client.hello().raise_for_status()  # it listens before it answers: it is up when it has answered
 
 
 async def requests(job: Job) -> dict[str, Any]:

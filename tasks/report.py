@@ -1,5 +1,6 @@
 """Prefect tasks and states that show a run: progress and report artifacts, and the flow run's final state."""
 
+import asyncio
 import logging
 from uuid import UUID
 
@@ -51,8 +52,10 @@ async def report(steps: Steps) -> Report:
     made = await steps.conclude()
     about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
     table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
-    await acreate_table_artifact(table=table, key=f"report-{_key(made.account)}", description=about)
-    await acreate_markdown_artifact(markdown(made), key=f"summary-{_key(made.account)}", description=about)
+    await asyncio.gather(
+        acreate_table_artifact(table=table, key=f"report-{_key(made.account)}", description=about),
+        acreate_markdown_artifact(markdown(made), key=f"summary-{_key(made.account)}", description=about),
+    )
     return made
 
 

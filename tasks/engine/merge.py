@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from tasks.identity.directory import MEMORY
 from tasks.mapping.marker import as_read
 
@@ -32,8 +34,11 @@ class Merge:
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON
     """A short, stable digest of any JSON value."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    try:
+        canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer beyond 64 bits, half of a surrogate pair
+        canonical = json.dumps(value, sort_keys=True).encode()
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
 def changed(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:

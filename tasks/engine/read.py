@@ -19,12 +19,13 @@ from tasks.engine.run import Run
 from tasks.ledger import facts, records
 from tasks.ledger.records import Outline
 from tasks.settings import ACTIVITIES
+from tasks.together import together
 from tasks.voipstudio.activities import Activities, StreamState
 from tasks.voipstudio.client import row_id
 from tasks.voipstudio.walk import Walk
 
 FIRST_BATCH = 50
-"""Contacts in the first batch, so that writing begins soon; each next one is twice as large."""
+"""Contacts in the first batch, so that writing begins soon; each next one is four times as large."""
 LARGEST_BATCH = 1_000
 MOST_ROWS = 20_000
 """Rows passed over in one batch where nothing changed."""
@@ -78,6 +79,7 @@ class Reader:
     walk: Walk = field(init=False)
     activities: Activities | None = None
     _pages: AsyncIterator[list[Any]] = field(init=False)
+    _ahead: list[list[Any] | None] = field(default_factory=list)
     _size: int = FIRST_BATCH
     _finished: bool = False
     _scan_all: bool = True
@@ -99,19 +101,25 @@ class Reader:
         passed = 0
         while max(len(changed), len(scan)) < self._size and passed < MOST_ROWS:
             self.run.check()
-            page = await anext(self._pages, None)
+            page = self._ahead.pop() if self._ahead else await anext(self._pages, None)
             if page is None:
                 self._finished = True
                 break
+            quiet = passed > 0 and not changed and not scan
             passed += len(page)
-            await self._sift(page, changed, scan)
-        self._size = min(self._size * 2, LARGEST_BATCH)
+            sifting = self._sift(page, changed, scan)
+            await (together([sifting, self._look_ahead()]) if quiet else sifting)
+        self._size = min(self._size * 4, LARGEST_BATCH)
         self._whole = frozenset()
         await self._mark_met()
         activities = await self._read_activities(scan) if scan else []
         if self._finished:
             await self._end()
         return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self._stand_ins(), self._whole)
+
+    async def _look_ahead(self) -> None:
+        """Where nothing changes: ask for the next page while this one is compared."""
+        self._ahead.append(await anext(self._pages, None))
 
     async def written(self, read: frozenset[str]) -> None:
         """Note that what was read of these contacts' activities is written, or kept for a later run."""
@@ -126,17 +134,16 @@ class Reader:
         """Sort one page's rows into changed ones and those whose activities are to be read."""
         run = self.run
         rows = {_source_id(row, "contacts"): row for row in page}
-        now = time.time()
+        now, wanted = time.time(), self._wanted()
 
         def look(connection: Connection) -> tuple[dict[str, Outline], set[str]]:
             known = records.outline(connection, run.name, "contacts", rows)
-            return known, records.with_open_children(connection, run.name, rows, now)
+            return known, records.with_open_children(connection, run.name, rows if wanted else (), now)
 
         known, open_children = await run.database.look(look)
         self._met += known
         self._scan_all = run.full or self._scans_all()
         count, writes = run.findings.count, "contacts" in run.entities
-        wanted = self._wanted()
         for source_id, row in rows.items():
             before = known.get(source_id)
             fingerprint = digest([self._salt, row])

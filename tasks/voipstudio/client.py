@@ -178,14 +178,17 @@ def server_message(data: object) -> str:
 
 def row_id(row: object, *names: str) -> int | None:
     """The id of a raw row under the first of ``names`` that it has; None where it has no usable one."""
-    if not isinstance(row, Mapping):
+    if not isinstance(row, dict):
         return None
-    value = next((row[name] for name in names if row.get(name) is not None), None)
-    if isinstance(value, bool):
+    for name in names:
+        value = row.get(name)
+        if value is not None:
+            break
+    else:
         return None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         return int(value)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _segment(contact_id: str) -> str:

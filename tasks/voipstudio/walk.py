@@ -5,7 +5,10 @@ one is missed; a row inserted behind it moves them back, so that one is seen twi
 may drift, its page size need not be the one asked for, and that it sorts is not promised.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +20,20 @@ from tasks.voipstudio.client import Filter, Page, VoipStudio, row_id
 _NOTHING_NEW = 3
 """Pages in a row that hold only rows seen before: taken for a circle."""
 _ID = ("id", "contactId", "contact_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A page and the ids of its rows."""
+
+    rows: list[Any]
+    ids: list[int | None]
+
+    def same(self, other: _Seen | None) -> bool:
+        """Whether another page holds the same rows, by their ids where they have any."""
+        if other is None or self.ids != other.ids:
+            return False
+        return any(number is not None for number in self.ids) or self.rows == other.rows
 
 
 class Walk:
@@ -67,23 +84,24 @@ class Walk:
             raise RuntimeError("a walk is walked once")
         self._started = True
         number, stale = 0, 0
-        first: Page | None = None
-        before: Page | None = None
+        first: _Seen | None = None
+        before: _Seen | None = None
         while True:
             number += 1
             page = await self._ask(number)
             self._note_total(page)
             if not page.rows:
                 break
-            if _same(page, before) or _same(page, first):
+            seen = _Seen(page.rows, [row_id(row, *_ID) for row in page.rows])
+            if seen.same(before) or seen.same(first):
                 self._disturbed("the service sends the same page again and again")
                 return
-            fresh = self._fresh(page.rows)
+            fresh = self._fresh(seen)
             stale = 0 if fresh else stale + 1
             if stale == _NOTHING_NEW:
                 self._disturbed("the service sends the same rows again and again")
                 return
-            first, before = first or page, page
+            first, before = first or seen, seen
             self.rows += len(fresh)
             if fresh:
                 yield fresh
@@ -124,16 +142,15 @@ class Walk:
             self._disturbed("the number of contacts changed during the walk")
         self.total = page.total
 
-    def _fresh(self, rows: list[Any]) -> list[Any]:
+    def _fresh(self, page: _Seen) -> list[Any]:
         """The rows not handed out yet, and those that cannot be told apart."""
-        ids = [row_id(row, *_ID) for row in rows]
-        known = [number for number in ids if number is not None]
+        known = [number for number in page.ids if number is not None]
         if self._last is None and known:
             ascending = all(a <= b for a, b in pairwise(known))
             self._every = None if ascending else set()  # unsorted from the start: remember every id
         fresh: list[Any] = []
         current: set[int] = set()
-        for row, number in zip(rows, ids, strict=True):
+        for row, number in zip(page.rows, page.ids, strict=True):
             if number is None:
                 self._disturbed("a row without a usable id")
                 fresh.append(row)
@@ -166,12 +183,3 @@ class Walk:
 
     def _disturbed(self, reason: str) -> None:
         self._reasons[reason] = None
-
-
-def _same(page: Page, other: Page | None) -> bool:
-    if other is None or len(page.rows) != len(other.rows):
-        return False
-    ids = [row_id(row, *_ID) for row in page.rows]
-    if any(number is not None for number in ids):
-        return ids == [row_id(row, *_ID) for row in other.rows]
-    return page.rows == other.rows
