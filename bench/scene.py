@@ -22,7 +22,7 @@ from sandbox.wire import Json
 from tasks.ledger import migrate
 from tasks.ledger.database import opened
 from tasks.mapping import marker
-from tasks.settings import MappingSettings
+from tasks.mapping_settings import MappingSettings
 
 ROOT = Path(__file__).parents[1]
 UNLIMITED: dict[str, Any] = {"burst": 1_000_000, "daily": 10_000_000}

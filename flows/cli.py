@@ -20,7 +20,8 @@ import click
 
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
-from tasks.settings import ENTITIES, Account, resolve_secret
+from tasks.settings import ENTITIES, Account
+from tasks.values import resolve_secret
 
 if TYPE_CHECKING:
     from tasks.engine.report import Report

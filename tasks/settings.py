@@ -5,16 +5,14 @@ Every key can be overridden by ``VOIPSYNC_<SECTION>__<KEY>``, for example
 """
 
 import os
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,6 +22,8 @@ from pydantic_settings import (
 )
 
 from tasks.errors import ConfigurationError
+from tasks.mapping_settings import MappingSettings
+from tasks.values import SecretReference, Section, ServiceUrl, ZoneName
 
 Entity = Literal["contacts", "notes", "tasks", "appointments"]
 ENTITIES: tuple[Entity, ...] = get_args(Entity)
@@ -31,70 +31,6 @@ ACTIVITIES: tuple[Entity, ...] = ("notes", "tasks", "appointments")
 Stream = Literal["auto", "on", "off"]
 
 _ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-_SECRET = re.compile(
-    r"^(?:\$\{(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}|file:(?P<file>.+)|block:secret/(?P<block>[a-z0-9-]+))$"
-)
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def _reference(value: str) -> str:
-    if not _SECRET.match(value):
-        msg = "is a secret: give a reference, ${NAME}, file:PATH or block:secret/NAME, not the secret itself"
-        raise ValueError(msg)
-    return value
-
-
-def _service_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        msg = "must be an https:// address"
-        raise ValueError(msg)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        msg = "must be https:// (http:// is for loopback only)"
-        raise ValueError(msg)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        msg = "must hold no user, password, query or fragment"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-def _zone(value: str) -> str:
-    if value not in available_timezones():
-        near = get_close_matches(value, available_timezones(), n=1)
-        msg = "is no IANA time zone" + (
-            f"; did you mean {near[0]!r}?" if near else ', such as "Europe/London"'
-        )
-        raise ValueError(msg)
-    return value
-
-
-def _country(value: str) -> str:
-    import phonenumbers  # noqa: PLC0415 - 20 ms, and only needed where an account is read
-
-    if value not in phonenumbers.SUPPORTED_REGIONS:
-        msg = 'is no ISO 3166 country code of two capital letters, such as "GB"'
-        raise ValueError(msg)
-    return value
-
-
-def _supported(value: str) -> str:
-    if value != "ignore":
-        msg = "only 'ignore' is supported so far"
-        raise ValueError(msg)
-    return value
-
-
-SecretReference = Annotated[str, AfterValidator(_reference)]
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
-ZoneName = Annotated[str, AfterValidator(_zone)]
-CountryCode = Annotated[str, AfterValidator(_country)]
-Deletes = Annotated[Literal["ignore", "tag", "delete"], AfterValidator(_supported)]
-
-
-class Section(BaseModel):
-    """A closed table of the configuration: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class State(Section):
@@ -160,28 +96,6 @@ class Destination(Section):
         description="how long after a lost answer the destination's 'not there' is not believed yet",
     )
     search_lag_seconds: float = Field(60.0, ge=0, description="how old the search index may be")
-
-
-class MappingSettings(Section):
-    """How source records become destination records."""
-
-    default_country: CountryCode = Field("US", description="for phone numbers without a country code")
-    deletes: Deletes = "ignore"
-    origin: str | None = Field(
-        None,
-        pattern=r"^[^\s·<>&#]{1,40}$",
-        description="this account's name in markers; default: the account's name",
-    )
-    source_label: str = Field("VoIPstudio", description="the contacts' `source`")
-    id_field: str = Field(
-        "VoIPstudio ID", min_length=1, description="custom field that holds the VoIPstudio id"
-    )
-    phones_field: str = Field(
-        "VoIPstudio other phones", min_length=1, description="custom field for further phone numbers"
-    )
-    tag_prefix: str = Field("", description="put before every tag")
-    group_as_tag: bool = Field(True, description="a contact's group becomes a tag too")
-    appointment_minutes: int = Field(30, ge=1, description="length of an appointment that has no end")
 
 
 class Account(Section):
@@ -255,41 +169,6 @@ def load(path: Path | None = None) -> Settings:
     return settings
 
 
-def resolve_secret(reference: str, *, where: str) -> str:
-    """Return the secret a reference points to; ``where`` is the key's path, for messages.
-
-    Raises:
-        ConfigurationError: the environment variable, file or block is missing or empty.
-    """
-    match = _SECRET.match(reference)
-    if match is None:
-        raise ConfigurationError(f"{where} {_REFERENCE_HINT}")
-    if name := match["env"]:
-        value, what = os.environ.get(name, ""), f"environment variable {name}"
-    elif file := match["file"]:
-        value, what = _read_secret_file(Path(file).expanduser(), where), f"file {file}"
-    else:
-        from tasks.blocks import secret_block  # noqa: PLC0415 - imports Prefect, only where a block is named
-
-        value, what = secret_block(match["block"], where=where), f"Prefect secret block {match['block']}"
-    if not value.strip():
-        raise ConfigurationError(f"{where}: {what} is not set")
-    if not value.strip().isprintable() or not value.strip().isascii():
-        raise ConfigurationError(f"{where}: {what} holds characters that no key or token has")
-    return value.strip()
-
-
-_REFERENCE_HINT = "must be ${NAME}, file:PATH or block:secret/NAME"
-
-
-def _read_secret_file(path: Path, where: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigurationError(f"{where}: cannot read {path}: {why}") from None
-
-
 def _check_shared_locations(accounts: Mapping[str, Account]) -> None:
     """Two accounts in one location must keep their ids in different custom fields."""
     seen: dict[tuple[str, str], str] = {}
@@ -324,14 +203,15 @@ def _first_problem(error: ValidationError) -> str:
             return f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}{more}"
 
 
-def _allowed_keys(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Settings
-    parts = iter(path)
-    for part in parts:
-        if model is Settings and part == "accounts":
-            next(parts, None)
-            model = Account
-            continue
-        inner: Any = model.model_fields[part].annotation
-        model = inner
-    return sorted(model.model_fields)
+def _allowed_keys(path: Sequence[str]) -> list[str]:
+    """The keys of the table at a path: tables lie in tables, by key in mappings and by number in lists."""
+    here: Any = Settings
+    for part in path:
+        here = here.model_fields[part].annotation if _is_table(here) else get_args(here)[-1]
+        if isinstance(here, UnionType):
+            here = next((one for one in get_args(here) if _is_table(one)), here)
+    return sorted(here.model_fields) if _is_table(here) else []
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

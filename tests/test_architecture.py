@@ -17,7 +17,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from tasks.settings import Account, MappingSettings, Settings, load
+from tasks.mapping_settings import MappingSettings
+from tasks.settings import Account, Settings, load
 
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ("deployments", "flows", "tasks", "sandbox")
@@ -38,10 +39,12 @@ FLOOR = {
     # what everybody may use
     "tasks.options": 7,
     "tasks.settings": 8,
-    "tasks.blocks": 9,  # settings resolve a reference to a block there, and only then is it imported
-    "tasks.redaction": 9,
-    "tasks.together": 9,
-    "tasks.errors": 10,
+    "tasks.mapping_settings": 9,
+    "tasks.values": 10,
+    "tasks.blocks": 11,  # a reference to a block is resolved there, and only then is it imported
+    "tasks.redaction": 11,
+    "tasks.together": 11,
+    "tasks.errors": 12,
 }
 """Imports go to a higher number, or stay in the room."""
 BESIDE = {("tasks.identity", "tasks.ledger")}
@@ -284,7 +287,7 @@ def keys_of(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
 def keys_in(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Paths of all keys of a TOML table."""
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from ((name, *path) for path in keys_in(value))
         else:
             yield (name,)

@@ -31,8 +31,9 @@ from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
-from tasks.settings import ENTITIES, Account, Settings, resolve_secret
+from tasks.settings import ENTITIES, Account, Settings
 from tasks.transport import Transport
+from tasks.values import resolve_secret
 from tasks.voipstudio.client import ApiKey, VoipStudio
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.operations import OPERATIONS
 from tasks.highlevel.quota import Quota
 from tasks.redaction import redact
-from tasks.settings import Account, resolve_secret
+from tasks.settings import Account
 from tasks.transport import Transport
+from tasks.values import resolve_secret
 
 
 async def call_by_hand(

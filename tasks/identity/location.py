@@ -11,7 +11,7 @@ from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.requests import CreateCustomField
 from tasks.ledger import facts
 from tasks.ledger.database import Database
-from tasks.settings import MappingSettings
+from tasks.mapping_settings import MappingSettings
 from tasks.together import together
 
 FACT = "location"

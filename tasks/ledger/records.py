@@ -40,6 +40,7 @@ class Record:
     attempts: int = 0
     next_attempt_at: float | None = None
     seen: int = 0
+    missing: int | None = None
     synced_at: float | None = None
     activities_at: float | None = None
 

@@ -9,10 +9,12 @@ content        what the destination was last made to hold for the record, field 
 intent         a create that is about to leave, or has left, and whose outcome is not recorded yet
 state          ``synced`` · ``skipped`` (by rule) · ``rejected`` (refused) · ``waiting`` (its contact is not
                in yet) · ``ambiguous`` (for review) · ``left`` (a person deleted it at the destination) ·
-               ``unresolved`` (its intent's outcome could not be established so far)
+               ``unresolved`` (its intent's outcome could not be established so far) · ``gone`` (it vanished
+               at the source, and was deleted or tagged for it)
 origin         of a contact: ``created`` by us or ``adopted``
 listed         of an adopted contact: the entities whose list at the destination was matched by marker
 seen           number of the source walk that last met the record
+missing        of an activity: number of the walk that found its contact's whole list without it
 directory      the location's contacts as last read: who is who, for adoption instead of duplication
 fact           something learnt once and kept: custom field ids, duplicate policy, watermarks
 lease          who may write to a location now
@@ -81,6 +83,7 @@ records = Table(
     Column("next_attempt_at", Float),
     Column("first_seen_at", Float, nullable=False),
     Column("seen", BigInteger, nullable=False, server_default="0"),
+    Column("missing", BigInteger),
     Column("synced_at", Float),
     Column("activities_at", Float),
     Index("records_by_parent", "account", "parent_id", "entity"),

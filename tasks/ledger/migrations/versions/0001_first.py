@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("next_attempt_at", sa.Float(), nullable=True),
         sa.Column("first_seen_at", sa.Float(), nullable=False),
         sa.Column("seen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("missing", sa.BigInteger(), nullable=True),
         sa.Column("synced_at", sa.Float(), nullable=True),
         sa.Column("activities_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("account", "entity", "source_id"),

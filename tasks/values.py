@@ -1,0 +1,105 @@
+"""Kinds of values that a configuration holds, each checked where it is read; and secrets, by reference."""
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from tasks.errors import ConfigurationError
+
+_SECRET = re.compile(
+    r"^(?:\$\{(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}|file:(?P<file>.+)|block:secret/(?P<block>[a-z0-9-]+))$"
+)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _reference(value: str) -> str:
+    if not _SECRET.match(value):
+        msg = "is a secret: give a reference, ${NAME}, file:PATH or block:secret/NAME, not the secret itself"
+        raise ValueError(msg)
+    return value
+
+
+def _service_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = "must be an https:// address"
+        raise ValueError(msg)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        msg = "must be https:// (http:// is for loopback only)"
+        raise ValueError(msg)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        msg = "must hold no user, password, query or fragment"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        near = get_close_matches(value, available_timezones(), n=1)
+        msg = "is no IANA time zone" + (
+            f"; did you mean {near[0]!r}?" if near else ', such as "Europe/London"'
+        )
+        raise ValueError(msg)
+    return value
+
+
+def _country(value: str) -> str:
+    import phonenumbers  # noqa: PLC0415 - 20 ms, and only needed where an account is read
+
+    if value not in phonenumbers.SUPPORTED_REGIONS:
+        msg = 'is no ISO 3166 country code of two capital letters, such as "GB"'
+        raise ValueError(msg)
+    return value
+
+
+SecretReference = Annotated[str, AfterValidator(_reference)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
+CountryCode = Annotated[str, AfterValidator(_country)]
+
+
+class Section(BaseModel):
+    """A closed table of the configuration: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def resolve_secret(reference: str, *, where: str) -> str:
+    """Return the secret a reference points to; ``where`` is the key's path, for messages.
+
+    Raises:
+        ConfigurationError: the environment variable, file or block is missing or empty.
+    """
+    match = _SECRET.match(reference)
+    if match is None:
+        raise ConfigurationError(f"{where} {_REFERENCE_HINT}")
+    if name := match["env"]:
+        value, what = os.environ.get(name, ""), f"environment variable {name}"
+    elif file := match["file"]:
+        value, what = _read_secret_file(Path(file).expanduser(), where), f"file {file}"
+    else:
+        from tasks.blocks import secret_block  # noqa: PLC0415 - imports Prefect, only where a block is named
+
+        value, what = secret_block(match["block"], where=where), f"Prefect secret block {match['block']}"
+    if not value.strip():
+        raise ConfigurationError(f"{where}: {what} is not set")
+    if not value.strip().isprintable() or not value.strip().isascii():
+        raise ConfigurationError(f"{where}: {what} holds characters that no key or token has")
+    return value.strip()
+
+
+_REFERENCE_HINT = "must be ${NAME}, file:PATH or block:secret/NAME"
+
+
+def _read_secret_file(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigurationError(f"{where}: cannot read {path}: {why}") from None
