@@ -55,6 +55,8 @@ ContactField = Literal[
     "assignedTo",
 ]
 """The fields of a HighLevel contact that both its creation and its update take, and ``companyName``."""
+CUSTOM = "custom."
+"""How contents name a custom field of the location: this and its configured key."""
 SOURCES: dict[ContactField, SourceField] = {
     "firstName": "first_name",
     "lastName": "last_name",
@@ -198,6 +200,12 @@ class MappingSettings(Section):
                 msg = f"custom_fields.{name}: needs source or template"
                 raise ValueError(msg)
         for field, rule in self.fields.items():
+            if field in ("email", "phone") and rule.template is not None:
+                msg = f"fields.{field}: takes no template, for people are matched by it"
+                raise ValueError(msg)
+            if field == "assignedTo" and rule.template is not None:
+                msg = "fields.assignedTo: takes no template, but a source that holds a VoIPstudio user's id"
+                raise ValueError(msg)
             if field not in SOURCES and field != "source" and not rule.source and rule.template is None:
                 msg = f"fields.{field}: needs source or template"
                 raise ValueError(msg)

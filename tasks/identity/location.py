@@ -1,39 +1,62 @@
-"""What must be known of a location before the first write to it: learnt once, kept in the ledger."""
+"""What must be known of a location before the first write to it: learnt once, kept in the ledger.
+
+It is learnt again where the mapping needs something else of it, and by full runs. A mapping that names what
+the location does not have is refused here, before anything is written.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from tasks.errors import OutcomeUnknown
-from tasks.highlevel.answers import CustomField
+from tasks.errors import ConfigurationError, OutcomeUnknown
+from tasks.highlevel.answers import User
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.requests import CreateCustomField
+from tasks.identity.needs import Needs, find_field
 from tasks.ledger import facts
 from tasks.ledger.database import Database
-from tasks.mapping_settings import MappingSettings
 from tasks.together import together
+from tasks.voipstudio.client import VoipStudio
 
 FACT = "location"
+USERS = 100
+"""Users asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A location's policy and our custom fields in it.
+    """A location's policy, and what the mapping uses of it.
 
     Attributes:
         allows_duplicates: ``settings.allowDuplicateContact``; where the API does not say, yes.
-        fields: our names of custom fields (``id``, ``other_phones``) → the location's field ids.
+        fields: our names of custom fields (``id``, ``other_phones``, ``custom.…``) → their ids.
+        kinds: our names of custom fields → their data types.
+        users: VoIPstudio user ids → HighLevel user ids.
+        workflows: names as routes give them → workflow ids.
+        team: users who can have appointments in the calendar.
         known_before: the id field stood there already when this ledger first met the location, so an
             earlier ledger may have written here moments ago, unseen by the search index.
+        needs: what the mapping needed when this was learnt.
     """
 
     allows_duplicates: bool
     timezone: str | None
     country: str | None
     fields: dict[str, str]
-    names: dict[str, str]
+    kinds: dict[str, str]
+    users: dict[str, str]
+    workflows: dict[str, str]
+    team: list[str]
     known_before: bool
+    needs: dict[str, Any]
+
+    @property
+    def missing(self) -> list[str]:
+        """Which of our own custom fields are still to be made."""
+        return [name for name in self.needs["own"] if name not in self.fields]
 
     def named(self, field_id: str) -> str | None:
         """Our name of one of the location's custom fields."""
@@ -41,28 +64,68 @@ class Location:
 
 
 async def learn(
-    api: ContactsApi, database: Database, account: str, mapping: MappingSettings, *, again: bool = False
+    api: ContactsApi, source: VoipStudio, database: Database, account: str, needs: Needs, *, again: bool
 ) -> Location:
-    """Return the location as the ledger knows it, asking the API only the first time or ``again``."""
-    names = {"id": mapping.id_field, "other_phones": mapping.phones_field}
+    """Return the location as the ledger knows it, asking the API only where that is not enough, or ``again``.
+
+    Nothing is written there: `complete` makes the custom fields that we keep.
+
+    Raises:
+        ConfigurationError: the mapping names what the location does not have.
+    """
     known = await database.look(lambda connection: facts.get(connection, account, FACT))
     before = Location(**known[0]) if known else None
-    if before and before.names == names and not again:
+    complete_before = before is not None and not before.missing  # else a run may have died making them
+    if before and complete_before and before.needs == needs.as_json() and not again:
         return before
     answer, existing = await asyncio.gather(api.get_location(), api.list_custom_fields())
-    found = {name: _find(existing, label) for name, label in names.items()}
-    missing = [name for name, field_id in found.items() if field_id is None]
-    made = dict(zip(missing, await together(_create(api, names[name]) for name in missing), strict=True))
+    fields = needs.find_fields(existing)
     location = Location(
         allows_duplicates=answer.settings.allow_duplicate_contact is not False,
         timezone=answer.timezone,
         country=answer.country,
-        fields={name: field_id or made[name] for name, field_id in found.items()},
-        names=names,
-        known_before=before.known_before if before else found["id"] is not None,
+        fields={name: one.id for name, one in fields.items()},
+        kinds={name: one.data_type for name, one in fields.items() if one.data_type},
+        users=await _users(api, source, needs, answer.company_id),
+        workflows=needs.find_workflows(await api.list_workflows()) if needs.workflows else {},
+        team=needs.check_calendar(await api.list_calendars()) if needs.calendar else [],
+        known_before=before.known_before if before else "id" in fields,
+        needs=needs.as_json(),
     )
-    await database.do(lambda connection: facts.put(connection, account, FACT, asdict(location)))
+    await _keep(database, account, location)
     return location
+
+
+async def complete(api: ContactsApi, database: Database, account: str, location: Location) -> Location:
+    """Make the custom fields of ours that the location does not have yet."""
+    if not location.missing:
+        return location
+    labels = {name: location.needs["own"][name] for name in location.missing}
+    made = await together(_create(api, label) for label in labels.values())
+    whole = replace(location, fields=location.fields | dict(zip(labels, made, strict=True)))
+    await _keep(database, account, whole)
+    return whole
+
+
+async def _keep(database: Database, account: str, location: Location) -> None:
+    await database.do(lambda connection: facts.put(connection, account, FACT, asdict(location)))
+
+
+async def _users(
+    api: ContactsApi, source: VoipStudio, needs: Needs, company_id: str | None
+) -> dict[str, str]:
+    if not needs.users and not needs.users_by_email:
+        return {}
+    if company_id is None:
+        where = f"{needs.where}.mapping.users"
+        raise ConfigurationError(f"{where}: the location does not say its company, so its users are unknown")
+    users: list[User] = []
+    while page := (await api.search_users(company_id, limit=USERS, skip=len(users))).users:
+        users += page
+        if len(page) < USERS:
+            break
+    sources: Mapping[str, str] = await source.users() if needs.users_by_email else {}
+    return needs.find_users(users, sources)
 
 
 async def _create(api: ContactsApi, label: str) -> str:
@@ -72,16 +135,7 @@ async def _create(api: ContactsApi, label: str) -> str:
             await api.create_custom_field(CreateCustomField(name=label, dataType="TEXT", model="contact"))
         ).id
     except OutcomeUnknown:
-        found = _find(await api.list_custom_fields(), label)
+        found = find_field(await api.list_custom_fields(), label)
         if found is None:
             raise
-        return found
-
-
-def _find(existing: list[CustomField], label: str) -> str | None:
-    """A field by its name or by the key HighLevel makes of it (``contact.voipstudio_id``)."""
-    key = "contact." + "_".join(label.casefold().split())
-    for one in existing:
-        if (one.name or "").strip().casefold() == label.strip().casefold() or one.field_key == key:
-            return one.id
-    return None
+        return found.id

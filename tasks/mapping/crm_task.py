@@ -8,6 +8,7 @@ from tasks.mapping.dates import made
 from tasks.mapping.desired import Desired, Mapped, Refused
 from tasks.mapping.marker import mark
 from tasks.mapping.text import block, first_line, line
+from tasks.mapping.users import assigned
 from tasks.voipstudio.times import RawTime, instant, stamp
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 def crm_tasks(items: Sequence[tuple[str, CrmTask, RawTime]], rules: Rules) -> list[Mapped]:
     """What the destination should hold for each (contact id, task, when the contact was made, as sent).
 
-    ``content`` has ``title, body, dueDate, completed``. The destination wants a title and a date (HighLevel
-    OpenAPI). Without a title the first line of the body is one, else "Task". Without a due date a task is due
-    when it was made, else when its contact was, else it is refused (``no_date``).
+    ``content`` has ``title, body, dueDate, completed, assignedTo``. The destination wants a title and a date
+    (HighLevel OpenAPI). Without a title the first line of the body is one, else "Task". A task due on a day,
+    without a time, is due at the midnight with which that day begins in the account's zone. Without a due
+    date a task is due when it was made, else when its contact was, else it is refused (``no_date``).
     """
     return [_crm_task(contact_id, task, fallback, rules) for contact_id, task, fallback in items]
 
@@ -39,11 +41,12 @@ def _crm_task(contact_id: str, task: CrmTask, fallback: RawTime, rules: Rules) -
     if due is None:
         return Refused("tasks", source_id, contact_id, "no_date", "due_at: missing, and no date stands in")
     body = block(task.body)
+    user, unknown = assigned("assignedTo", task.user_id, rules)
     title = line(task.title) or first_line(body) or "Task"
     content = crm_task_content(
         source_id, title=title, body=body, due=due, completed=bool(task.completed), made=created, rules=rules
     )
-    return Desired("tasks", source_id, contact_id, content, kept_back)
+    return Desired("tasks", source_id, contact_id, {**content, **user}, (*kept_back, *unknown))
 
 
 def crm_task_content(

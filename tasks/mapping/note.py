@@ -8,6 +8,7 @@ from tasks.mapping.dates import made
 from tasks.mapping.desired import Desired, Mapped, Skipped
 from tasks.mapping.marker import mark
 from tasks.mapping.text import block
+from tasks.mapping.users import assigned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def notes(items: Sequence[tuple[str, Note, RawTime]], rules: Rules) -> list[Mapped]:
-    """What the destination should hold for each (contact id, note, unused): ``body``.
+    """What the destination should hold for each (contact id, note, unused): ``body, userId`` (who wrote it).
 
     A note that says nothing is skipped (``empty``).
     """
@@ -31,5 +32,6 @@ def _note(contact_id: str, note: Note, rules: Rules) -> Mapped:
     if not text:
         return Skipped("notes", source_id, contact_id, "empty")
     created, kept_back = made(note.created_at, rules.zone)
+    author, unknown = assigned("userId", note.user_id, rules)
     body = mark(text, "notes", source_id, rules.origin, created)
-    return Desired("notes", source_id, contact_id, {"body": body}, kept_back)
+    return Desired("notes", source_id, contact_id, {"body": body, **author}, (*kept_back, *unknown))

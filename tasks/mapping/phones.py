@@ -50,7 +50,7 @@ class Numbers:
     """A field held something without a single digit, which was left out."""
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 10)
 def read(typed: str, country: str) -> Number | None:
     """The valid number that ``typed`` means for somebody in ``country``; None where it is none."""
     return _valid(typed, country) or _valid(_as_international(typed), None)

@@ -2,7 +2,7 @@
 
 The published API has no activity endpoints, but two fields of the contact say what they would (VoIPstudio
 docs): its ``notes`` text, and ``next_call_at``, when the dialler calls again. The text is one note, updated
-in place.
+in place, without an author, for several may have written it; the call is the contact's owner's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tasks.mapping.crm_task import crm_task_content
 from tasks.mapping.desired import Desired, Mapped, Refused
 from tasks.mapping.marker import mark
 from tasks.mapping.text import block, line
+from tasks.mapping.users import assigned
 from tasks.voipstudio.times import instant
 
 if TYPE_CHECKING:
@@ -57,4 +58,5 @@ def _call_back(contact: Contact, rules: Rules) -> list[Mapped]:
         made=None,
         rules=rules,
     )
-    return [Desired("tasks", source_id, contact_id, content)]
+    user, unknown = assigned("assignedTo", contact.user_id, rules)
+    return [Desired("tasks", source_id, contact_id, {**content, **user}, unknown)]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +15,7 @@ from tasks.mapping.stand_ins import stand_ins
 from tasks.voipstudio.models import Contact, CrmTask, Note, parse_rows
 
 UTC = Rules("acme", ZoneInfo("UTC"), "GB")
+OWNED = replace(UTC, users={"3": "theirs"})
 LONDON = Rules("acme", ZoneInfo("Europe/London"), "GB")
 NEW_YORK = Rules("acme", ZoneInfo("America/New_York"), "GB")
 
@@ -134,6 +136,49 @@ def test_a_crm_task_without_any_date(fallback):
 def test_a_crm_task_whose_date_cannot_be_read():
     found = crm_task(due_at="Thursday", created_at="2026-01-01")
     assert found == Refused("tasks", "7/1", "7", "bad_timestamp", "due_at: not a readable time")
+
+
+@pytest.mark.parametrize(
+    ("rules", "user_id", "expected"),
+    [
+        (OWNED, 3, ("theirs", ())),
+        (OWNED, "3", ("theirs", ())),
+        (OWNED, 4, (None, ("unknown_user",))),
+        (OWNED, 0, (None, ())),
+        (OWNED, None, (None, ())),
+        (UTC, 3, (None, ())),
+    ],
+)
+def test_whose_a_note_a_task_and_a_call_are(rules, user_id, expected):
+    written = note(rules, body="x", user_id=user_id)
+    assert (written.content.get("userId"), written.kept_back) == expected
+    task = crm_task(rules, due_at="2026-01-02", user_id=user_id)
+    assert (task.content.get("assignedTo"), task.kept_back) == expected
+    contact = of(Contact, {"id": 7, "next_call_at": "2026-01-02", "user_id": user_id, "notes": "x"})
+    text, call = stand_ins(contact, rules)
+    assert (call.content.get("assignedTo"), call.kept_back) == expected
+    assert set(text.content) == {"body"}
+
+
+def test_who_wrote_it_does_not_change_a_marker():
+    assert note(OWNED, body="x", user_id=3).content["body"] == note(body="x").content["body"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "due_at", "expected"),
+    [
+        (NEW_YORK, "2026-03-08 02:30:00", "2026-03-08T07:30:00Z"),
+        (NEW_YORK, "2026-03-08 03:30:00", "2026-03-08T07:30:00Z"),
+        (NEW_YORK, "2026-11-01 01:30:00", "2026-11-01T05:30:00Z"),
+        (NEW_YORK, "2026-11-01T01:30:00-05:00", "2026-11-01T06:30:00Z"),
+        (LONDON, "2026-03-29 01:30:00", "2026-03-29T01:30:00Z"),
+        (LONDON, "2026-10-25 01:30:00", "2026-10-25T00:30:00Z"),
+        (NEW_YORK, "2026-07-02", "2026-07-02T04:00:00Z"),
+        (LONDON, "2026-07-02", "2026-07-01T23:00:00Z"),
+    ],
+)
+def test_due_dates_are_instants_of_the_accounts_zone(rules, due_at, expected):
+    assert crm_task(rules, due_at=due_at).content["dueDate"] == expected
 
 
 def test_stand_ins():

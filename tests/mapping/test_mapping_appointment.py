@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -83,6 +84,43 @@ def test_a_bare_appointment():
         (LONDON, "2026-10-25", None, ("2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z")),
         (LONDON, "2026-03-29 00:45:00", None, ("2026-03-29T00:45:00Z", "2026-03-29T01:15:00Z")),
         (NEW_YORK, "2026-11-01 01:45:00", None, ("2026-11-01T05:45:00Z", "2026-11-01T06:15:00Z")),
+        (NEW_YORK, "2026-11-01", None, ("2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z")),
+        (
+            NEW_YORK,
+            "2026-03-08 01:30:00",
+            "2026-03-08 03:30:00",
+            ("2026-03-08T06:30:00Z", "2026-03-08T07:30:00Z"),
+        ),
+        (
+            NEW_YORK,
+            "2026-03-08 02:15:00",
+            "2026-03-08 02:45:00",
+            ("2026-03-08T07:15:00Z", "2026-03-08T07:45:00Z"),
+        ),
+        (
+            NEW_YORK,
+            "2026-11-01 00:30:00",
+            "2026-11-01 02:30:00",
+            ("2026-11-01T04:30:00Z", "2026-11-01T07:30:00Z"),
+        ),
+        (
+            NEW_YORK,
+            "2026-11-01 01:45:00",
+            "2026-11-01 01:15:00",
+            ("2026-11-01T05:45:00Z", "2026-11-01T06:15:00Z"),
+        ),
+        (
+            NEW_YORK,
+            "2026-11-01T01:45:00-05:00",
+            "2026-11-01 02:15:00",
+            ("2026-11-01T06:45:00Z", "2026-11-01T07:15:00Z"),
+        ),
+        (
+            LONDON,
+            "2026-10-25 01:50:00",
+            "2026-10-25 01:10:00",
+            ("2026-10-25T00:50:00Z", "2026-10-25T01:10:00Z"),
+        ),
     ],
 )
 def test_how_long_an_appointment_is(rules, starts_at, ends_at, expected):
@@ -110,6 +148,11 @@ def test_the_length_is_the_accounts_choice():
             "ends_at: before starts_at",
         ),
         ({"starts_at": "2026-01-03", "ends_at": "2026-01-01"}, "bad_times", "ends_at: before starts_at"),
+        (
+            {"starts_at": "2026-01-02 00:00:00", "ends_at": "2026-01-01"},
+            "bad_times",
+            "ends_at: before starts_at",
+        ),
     ],
 )
 def test_refused_appointments(row, reason, message):
@@ -138,6 +181,20 @@ def test_refused_appointments(row, reason, message):
 )
 def test_statuses(raw, expected):
     assert status_of(raw) == expected
+
+
+def test_an_end_that_says_its_offset_is_taken_at_its_word():
+    found = appointment(NEW_YORK, starts_at="2026-11-01 01:45:00", ends_at="2026-11-01T01:15:00-04:00")
+    assert found.reason == "bad_times"
+
+
+def test_whose_appointment_it_is():
+    rules = replace(UTC, users={"3": "theirs"})
+    assert appointment(rules, starts_at="2026-01-02", user_id=3).content["assignedUserId"] == "theirs"
+    unknown = appointment(rules, starts_at="2026-01-02", user_id=4, status="whatever")
+    assert "assignedUserId" not in unknown.content
+    assert unknown.kept_back == ("unknown_user", "unknown_status")
+    assert appointment(starts_at="2026-01-02", user_id=3).kept_back == ()
 
 
 def test_an_unknown_status_is_said():

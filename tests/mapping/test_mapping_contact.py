@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tasks.mapping.contact import address, contacts, frame_of
 from tasks.mapping.desired import Desired, Skipped
-from tasks.mapping.rules import Rules
+from tasks.mapping.rules import Rules, contact_fields
+from tasks.mapping_settings import MappingSettings
 from tasks.voipstudio.models import Contact, parse_rows
 
 RULES = Rules("acme", ZoneInfo("Europe/London"), "GB")
@@ -52,6 +53,7 @@ def test_a_whole_contact():
                 "tags": ["vip", "hot lead", "leads"],
                 "id": "7",
                 "other_phones": "999, +34630733730",
+                "labels": [["VIP", "hot lead"], ["Leads"], ["vip", "hot lead", "leads"]],
             },
         )
     ]
@@ -59,7 +61,12 @@ def test_a_whole_contact():
 
 def test_what_is_empty_is_absent():
     [found] = mapped({"email": "a@example.com", "first_name": " ", "labels": [], "tel": ""})
-    assert found.content == {"email": "a@example.com", "source": "VoIPstudio", "id": "7"}
+    assert found.content == {
+        "email": "a@example.com",
+        "source": "VoIPstudio",
+        "id": "7",
+        "labels": [[], [], []],
+    }
     assert found.kept_back == ()
 
 
@@ -92,9 +99,23 @@ def test_phone_fields_in_their_order():
 
 
 def test_rules_count():
-    rules = Rules("acme", RULES.zone, "US", source_label="Telephone", group_as_tag=False, tag_prefix="t-")
+    rules = Rules(
+        "acme",
+        RULES.zone,
+        "US",
+        fields=contact_fields(MappingSettings(source_label="Telephone")),
+        group_as_tag=False,
+        tag_prefix="t-",
+    )
     [found] = mapped({"tel": "(202) 555-0123", "labels": "A", "group_name": "G"}, rules=rules)
-    assert found.content == {"phone": "+12025550123", "source": "Telephone", "tags": ["t-a"], "id": "7"}
+    labels = [["A"], ["G"], ["t-a"]]
+    assert found.content == {
+        "phone": "+12025550123",
+        "source": "Telephone",
+        "tags": ["t-a"],
+        "id": "7",
+        "labels": labels,
+    }
 
 
 def test_order_and_ids_are_kept():
@@ -118,7 +139,8 @@ def test_frames_that_pandas_has_had_its_way_with():
         }
     )
     found = contacts(frame, RULES)
-    assert found[0].content == {"email": "a@example.com", "source": "VoIPstudio", "tags": ["a"], "id": "7"}
+    assert found[0].content["tags"] == ["a"]
+    assert found[0].content["labels"] == [["A"], [], ["a"]]
     assert found[1].content["firstName"] == "Ada"
     assert type(found[0].source_id) is str
     json.dumps([item.content for item in found], allow_nan=False)
