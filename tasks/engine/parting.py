@@ -1,0 +1,223 @@
+"""Deletes, or tags, what vanished at the source, one by one: intent, request, outcome.
+
+What is deleted here was decided in `tasks.engine.deletes`. A deletion whose outcome was lost is never simply
+repeated: the destination is asked, and what still stands there is as it was before, for the next walk to
+decide on anew, since it may have come back at the source meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tasks.engine import outcome
+from tasks.engine.entities.child import Place
+from tasks.engine.merge import BESIDES, same
+from tasks.engine.run import Run
+from tasks.engine.write import CHILDREN
+from tasks.errors import ApiError, NotFound, OutcomeUnknown
+from tasks.identity.directory import normal_form
+from tasks.ledger import records, vanished
+from tasks.ledger.records import Record
+from tasks.mapping.text import line
+from tasks.together import together
+
+EDITED = "vanished at the source and left, as a person edited it"
+BY_ITSELF = frozenset({"assignedUserId", "assignedTo", "userId"})
+"""Fields that the service fills in where we wrote none: they tell of no edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Takes leave of records of one run."""
+
+    run: Run
+
+    async def contact(self, linked: list[Record]) -> None:
+        """Delete or tag the contact to which these records are linked, all of them gone at the source."""
+        run, contact_id = self.run, linked[0].destination_id or ""
+        try:
+            contact = await run.api.get_contact(contact_id)
+        except NotFound:
+            await self._found_deleted(linked)
+            return
+        except ApiError as error:
+            self._failed("contacts", error)
+            return
+        if contact.deleted:
+            await self._found_deleted(linked)
+            return
+        theirs = normal_form(contact, await run.location())
+        if theirs.get("id") not in (None, *(record.source_id for record in linked)):
+            run.findings.remark("contacts", "vanished at the source and left, as it carries another's id")
+            await self._save(outcome.gone(record, "not_ours") for record in linked)
+        elif run.account.mapping.deletes == "tag":
+            await self._tag(linked, theirs.get("tags", []))
+        elif await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
+            await self._buried(linked)
+            run.freed |= {theirs[name] for name in ("email", "phone") if theirs.get(name)}
+            run.findings.count("contacts", "deleted")
+
+    async def activity(self, record: Record, parent: Record) -> None:
+        """Delete an activity where it still is as we wrote it."""
+        kind, place = CHILDREN[record.entity], self._place(parent)
+        child_id = record.destination_id or ""
+        try:
+            theirs = await kind.read(self.run.api, place, child_id)
+        except NotFound:
+            await self._found_deleted([record])
+            return
+        except ApiError as error:
+            self._failed(record.entity, error)
+            return
+        if not untouched(record.content or {}, theirs):
+            self.run.findings.remark(record.entity, EDITED)
+            await self._save([outcome.gone(record, "edited")])
+            return
+        delete = partial(kind.delete, self.run.api, place, child_id)
+        if await self._send([record], f"delete-{record.entity}", delete):
+            await self._save([outcome.removed(record)])
+            self.run.findings.count(record.entity, "deleted")
+
+    async def settle(self) -> int:
+        """Ask the destination what became of those without an answer; return how many did not happen."""
+        run = self.run
+        known = await run.database.look(lambda connection: records.with_intent(connection, run.name))
+        groups: dict[tuple[str, str], list[Record]] = {}
+        for record in filter(outcome.is_parting, known):
+            groups.setdefault((record.entity, record.destination_id or ""), []).append(record)
+        stays = await together(self._settle(group) for group in groups.values())
+        run.check()
+        return sum(stays)
+
+    async def _settle(self, group: list[Record]) -> bool:
+        """Record what became of it; tell whether it certainly did not happen."""
+        run, sent = self.run, max(float((record.intent or {})["at"]) for record in group)
+        until = sent + run.account.destination.settle_seconds
+        try:
+            while not (happened := await self._happened(group)) and (pause := until - time.time()) > 0:
+                if run.stop_reason:
+                    return False
+                await run.destination_wire.sleep(min(pause, 1.0))
+        except ApiError:
+            return False  # nobody knows: it stays unresolved
+        if not happened:
+            await self._save(map(outcome.stays, group))
+            return True
+        operation = (group[0].intent or {})["operation"]
+        if operation == "delete-contacts":
+            await self._buried(group)
+        elif operation == "tag-contacts":
+            await self._tagged(group)
+        else:
+            await self._save(map(outcome.removed, group))
+        run.findings.count(group[0].entity, "recovered")
+        return False
+
+    async def _happened(self, group: list[Record]) -> bool:
+        record, api = group[0], self.run.api
+        destination_id = record.destination_id or ""
+        try:
+            if record.entity == "contacts":
+                contact = await api.get_contact(destination_id)
+                tagging = (record.intent or {})["operation"] == "tag-contacts"
+                return bool(contact.deleted) or (tagging and self._tag_name in contact.tags)
+            parents = await self.run.database.look(
+                lambda connection: records.load(
+                    connection, record.account, "contacts", [record.parent_id or ""]
+                )
+            )
+            parent = parents[record.parent_id or ""]
+            await CHILDREN[record.entity].read(api, self._place(parent), destination_id)
+        except NotFound:
+            return True
+        return False
+
+    async def _tag(self, linked: list[Record], theirs: list[str]) -> None:
+        """Add the tag; one that is there already is somebody's, and stays should the contact return."""
+        run, tag = self.run, self._tag_name
+        if tag in theirs:
+            await self._save(outcome.gone(record, "tagged") for record in linked)
+        elif await self._send(
+            linked, "tag-contacts", partial(run.api.add_tags, linked[0].destination_id or "", [tag])
+        ):
+            await self._tagged(linked)
+        else:
+            return
+        run.findings.count("contacts", "deleted")
+        run.findings.remark("contacts", "vanished at the source and tagged so")
+
+    async def _tagged(self, linked: list[Record]) -> None:
+        """As one of our own tags it goes again when the source contact returns."""
+
+        def change(record: Record) -> Record:
+            content = record.content or {}
+            tags = list(dict.fromkeys([*content.get("tags", []), self._tag_name]))
+            return outcome.gone(record, "tagged", {**content, "tags": tags})
+
+        await self._save(map(change, linked))
+
+    async def _send(
+        self, leaving: list[Record], operation: str, request: Callable[[], Awaitable[Any]]
+    ) -> bool:
+        """Send, with the intent first; tell whether it is done, or there was nothing left to do."""
+        sent = [outcome.parting(record, operation) for record in leaving]
+        await self._save(sent)
+        try:
+            await request()
+        except NotFound:
+            return True
+        except OutcomeUnknown as error:
+            message, status = str(error), error.status
+            await self._save(outcome.unknown(record, message, status) for record in sent)
+            return False
+        except ApiError as error:
+            await self._save(map(outcome.stays, sent))
+            self._failed(leaving[0].entity, error)
+            return False
+        return True
+
+    async def _buried(self, linked: list[Record]) -> None:
+        run, contact_id = self.run, linked[0].destination_id or ""
+        parents = [record.source_id for record in linked]
+        removed = [outcome.removed(record) for record in linked]
+
+        def bury(connection: Connection) -> None:
+            vanished.bury(connection, run.name, contact_id, parents)
+            records.save(connection, removed)
+
+        await run.database.do(bury)
+
+    async def _found_deleted(self, leaving: list[Record]) -> None:
+        """Somebody deleted, or merged, it before: should it return, it is treated as any such record."""
+        await self._save(outcome.gone(record, outcome.DELETED) for record in leaving)
+
+    async def _save(self, changed: Iterable[Record]) -> None:
+        rows = list(changed)
+        await self.run.database.do(lambda connection: records.save(connection, rows))
+
+    def _failed(self, entity: str, error: ApiError) -> None:
+        self.run.findings.warn(
+            f"{entity}: what vanished at the source could not be deleted ({error.reason}): {error}; "
+            "the next run tries again",
+            degrades=True,
+        )
+
+    @property
+    def _tag_name(self) -> str:
+        """The tag as the destination stores it: in lower case (measured by integrators)."""
+        return line(self.run.account.mapping.delete_tag).lower()
+
+    def _place(self, parent: Record) -> Place:
+        return Place(parent.destination_id or "", self.run.account.destination.calendar_id)
+
+
+def untouched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether what stands at the destination is what we wrote, and nothing besides."""
+    named = {name for name in ours if name not in BESIDES} | (set(theirs) - BY_ITSELF - BESIDES)
+    return all(same(name, ours.get(name), theirs.get(name)) for name in named)
