@@ -1,0 +1,81 @@
+"""Events of routes on a real Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from sandbox.serve import Sandbox
+from tasks.engine.effects import Event
+from tasks.events import emit
+from tests.support.command import Command
+
+ROUTE = """
+[[accounts.acme.mapping.routes]]
+tag = "vip"
+event = "crm.vip"
+"""
+
+
+def there(api: str, name: str, number: int) -> list[dict[str, Any]]:
+    """The events of a name, once the server has stored so many."""
+    until = time.monotonic() + 20
+    while True:
+        query = {"filter": {"event": {"name": [name]}}, "limit": 50}
+        found: list[dict[str, Any]] = httpx.post(f"{api}/events/filter", json=query).json()["events"]
+        if len(found) >= number or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
+
+
+async def test_an_event_that_is_emitted_twice_is_one_event(prefect_api: str) -> None:
+    some = [
+        Event(
+            id=str(uuid4()),
+            name="crm.repeated",
+            at=datetime.now(UTC),
+            resource={"prefect.resource.id": f"voipsync.contact.acme.{number}"},
+            location={"prefect.resource.id": "voipsync.location.x", "prefect.resource.role": "location"},
+            payload={"contact_id": str(number)},
+        )
+        for number in range(3)
+    ]
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        await emit(some[:2])
+        await emit(some)
+    assert len(there(prefect_api, "crm.repeated", 3)) == 3
+    await asyncio.sleep(1)
+    assert {one["id"] for one in there(prefect_api, "crm.repeated", 3)} == {one.id for one in some}
+
+
+def test_a_tag_that_appears_is_an_event_with_the_contacts_ids(
+    prefect_api: str, command: Callable[..., Command]
+) -> None:
+    with Sandbox.threaded(contacts=2, activities=False, burst=5000) as box:
+        made = command(PREFECT_API_URL=prefect_api).configure(box)
+        made.path.write_text(made.path.read_text(encoding="utf-8") + ROUTE, encoding="utf-8")
+        assert made.run("sync", "acme").code == 0
+        row = box.insert_source("contacts", first_name="Zoe", email="zoe@example.com", labels=["VIP"])
+        for _ in range(2):
+            assert made.run("sync", "acme", "--json").json["status"] == "ok"
+        contact = next(one["id"] for one in box.contacts() if one.get("email") == "zoe@example.com")
+    [event] = there(prefect_api, "crm.vip", 1)
+    assert event["resource"] == {"prefect.resource.id": f"voipsync.contact.acme.{contact}"}
+    related = {one["prefect.resource.role"]: one["prefect.resource.id"] for one in event["related"]}
+    assert related["location"] == f"voipsync.location.{box.location_id}"
+    assert related["flow-run"].startswith("prefect.flow-run.")
+    assert event["payload"] == {
+        "account": "acme",
+        "location_id": box.location_id,
+        "contact_id": contact,
+        "source_id": str(row["id"]),
+        "tag": "vip",
+        "when": "added",
+    }
