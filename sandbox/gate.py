@@ -8,6 +8,7 @@ import json
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -134,7 +135,8 @@ class Gate:
                 reply = spoilt
             else:
                 self._note(call, reply.status)
-            await _send(reply, service.extra_headers(call) if reply.status < 500 else {}, send)  # noqa: PLR2004
+            extra = service.extra_headers(call) if reply.status < 500 else {}  # noqa: PLR2004
+            await _send(reply, {"Date": formatdate(service.clock.now(), usegmt=True), **extra}, send)
         finally:
             journal.in_flight -= 1
 

@@ -41,6 +41,12 @@ def _denied(description: str, error: str = "invalid_grant", status: int = 401) -
     return Refusal(status, {"error": error, "error_description": description})
 
 
+def _inactive() -> Refusal:
+    """Also while refreshing; the refresh token stays good."""
+    message = "Location is not active"
+    return Refusal(400, {"statusCode": 400, "message": message, "error": "Bad Request"})
+
+
 def get_token(service: HighLevel, call: Call) -> Reply:
     """POST /oauth/token; the code or refresh token is checked before the client's own credentials."""
     v3 = call.scratch.v3
@@ -72,6 +78,9 @@ def _refreshed(service: HighLevel, values: Row, client_id: str, *, known: bool) 
         raise _denied("Invalid grant: refresh token is invalid")
     if not known:
         raise _denied("Invalid client: client is invalid", "invalid_client")
+    location = service.locations.get(refresh.token.location_id or "")
+    if location is not None and not location.active:
+        raise _inactive()
     if refresh.used_at is None:
         refresh.used_at, refresh.answer = now, issue(service, refresh.token, client_id)
     elif now - refresh.used_at > service.options.refresh_grace:
@@ -112,9 +121,8 @@ def get_location_token(service: HighLevel, call: Call) -> Reply:
         raise unprocessable(problems)
     location = service.locations.get(body["locationId"])
     company = call.scratch.token.company_id
-    if location is None or location.company_id != company or body["companyId"] != company:
-        message = "Location is not active"
-        raise Refusal(400, {"statusCode": 400, "message": message, "error": "Bad Request"})
+    if location is None or not location.active or not location.company_id == body["companyId"] == company:
+        raise _inactive()
     token = Token("location", company, location.id, _location_scopes(call.scratch.token))
     answer = issue(service, token, "", refreshable=False)
     return Reply(201, _spell(answer, v3=call.scratch.v3))

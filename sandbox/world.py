@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from sandbox.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.clock import Clock
     from sandbox.wire import Row
 
@@ -89,6 +91,7 @@ class Location:
     country: str
     limits: Limits
     allow_duplicates: bool = False
+    active: bool = True
     priority: tuple[str, ...] = ("email", "phone")
     contacts: dict[str, Row] = field(default_factory=dict)
     deleted: dict[str, Row] = field(default_factory=dict)
@@ -121,10 +124,8 @@ class Location:
         """Stores a contact's new state and keeps the look-ups and the search index in step."""
         self._unlink(self.contacts.get(row["id"]))
         self.contacts[row["id"]] = row
-        if row.get("email"):
-            self.by_email.setdefault(row["email"].lower(), {})[row["id"]] = None
-        if row.get("phone"):
-            self.by_phone.setdefault(row["phone"], {})[row["id"]] = None
+        for table, value in self._keys(row):
+            table.setdefault(value, {})[row["id"]] = None
         self.index.publish(row["id"], row, clock.now() + lag)
 
     def drop_contact(self, contact_id: str, clock: Clock, lag: float) -> None:
@@ -156,15 +157,19 @@ class Location:
     def _unlink(self, row: Row | None) -> None:
         if row is None:
             return
-        for table, value in (
-            (self.by_email, (row.get("email") or "").lower()),
-            (self.by_phone, row.get("phone")),
-        ):
-            holders = table.get(value) if value else None
-            if value and holders is not None:
+        for table, value in self._keys(row):
+            holders = table.get(value)
+            if holders is not None:
                 holders.pop(row["id"], None)
                 if not holders:
                     del table[value]
+
+    def _keys(self, row: Row) -> Iterator[tuple[dict[str, dict[str, None]], str]]:
+        """By what a contact is found: its e-mails and phones, additional ones too (HighLevel issue 337)."""
+        emails = [row, *row.get("additionalEmails", ())]
+        phones = [row, *row.get("additionalPhones", ())]
+        yield from ((self.by_email, one["email"].lower()) for one in emails if one.get("email"))
+        yield from ((self.by_phone, one["phone"]) for one in phones if one.get("phone"))
 
 
 @dataclass

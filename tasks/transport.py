@@ -4,6 +4,10 @@ It decides what may be sent again. A request that is *repeatable* (a read, or a 
 semantics) is repeated after any failure that may pass. One that is not is repeated only where it
 certainly took no effect: no connection was made, or the service said 429. Everything else is an
 `OutcomeUnknown`, which only the engine can settle, by asking the destination.
+
+A credential goes to the configured address only: no redirect is followed, certificates are verified, and
+what has none, which only loopback may, never goes through a proxy. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
+and their kin are honoured otherwise.
 """
 
 from __future__ import annotations
@@ -11,28 +15,23 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import logging
-import platform
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from functools import cache
-from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from tasks.errors import ApiError, Fatal, OutcomeUnknown, ServiceUnavailable
+from tasks.wire import USER_AGENT, distrusted, encoded, in_words, read_bounded, retry_after, trust
 
 log = logging.getLogger(__name__)
 
-USER_AGENT = f"voipsync/{version('voipsync')} (python {platform.python_version()}; httpx {httpx.__version__})"
 ANSWER_SECONDS = 15.0
+"""How long a service may keep silent within one attempt."""
+ATTEMPT_SECONDS = 20.0
 """How long one attempt may take in all."""
-ANSWER_BYTES = 64 * 1024 * 1024
-"""The largest answer that is read."""
 PATIENCE_SECONDS = 30.0
 """How long a service may give no useful answer before the run ends."""
 FIRST_PATIENCE_SECONDS = 12.0
@@ -69,6 +68,25 @@ class Unpaced:
 
     def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
         """Learn nothing."""
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A credential that expires: an `httpx.Auth` that can do this, too."""
+
+    async def ready(self) -> None:
+        """Renew it where that is due, before a request takes its permit.
+
+        Raises:
+            Fatal: it cannot be renewed.
+        """
+
+    async def renew(self, request: httpx.Request, answer: Answer) -> bool:
+        """Tell whether a request that was refused (401) is worth sending once more, with another credential.
+
+        Raises:
+            Fatal: it cannot be renewed.
+        """
 
 
 @dataclass(slots=True)
@@ -108,10 +126,11 @@ class Transport:
     Args:
         service: its name in messages.
         base_url: address without a trailing slash.
-        auth: puts the credential on each request.
+        auth: puts the credential on each request; a `Renewable` one is renewed when due and once on a 401.
         headers: sent with every request.
         pacer: owner of the request budget.
         connections: requests under way at the same time, at most.
+        json_only: whether an answer below 400 must be JSON to count.
         wire: another httpx transport, for tests.
     """
 
@@ -121,16 +140,19 @@ class Transport:
     headers: Mapping[str, str] = field(default_factory=dict)
     pacer: Pacer = field(default_factory=Unpaced)
     connections: int = 32
+    json_only: bool = True
     wire: httpx.AsyncBaseTransport | None = None
     clock: Clock = time.monotonic
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
     _client: httpx.AsyncClient = field(init=False)
+    _renewable: Renewable | None = field(init=False)
     _useful: bool = field(init=False, default=False)
     _failing_since: float | None = field(init=False, default=None)
     _paused_until: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
+        self._renewable = self.auth if isinstance(self.auth, Renewable) else None
         self._client = httpx.AsyncClient(
             base_url=self.base_url,
             auth=self.auth,
@@ -138,7 +160,8 @@ class Transport:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
             follow_redirects=False,
-            verify=_trust(),
+            verify=trust(),
+            trust_env=not self.base_url.startswith("http://"),
             transport=self.wire,
         )
 
@@ -153,11 +176,14 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,  # noqa: ANN401 - any JSON
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         writes: bool = False,
         repeatable: bool = True,
     ) -> Answer:
         """Send one request and return the service's answer, whatever its status below 500 but 429.
+
+        Its content is ``body`` as JSON, or ``form`` as a browser sends one.
 
         Raises:
             OutcomeUnknown: a write that may have happened.
@@ -165,17 +191,22 @@ class Transport:
             ServiceUnavailable: the service has given no useful answer for too long.
             QuotaSpent: from the pacer.
         """
+        content, kind = encoded(body, form)
         request = self._client.build_request(
-            method,
-            path.lstrip("/"),
-            params=query,
-            headers=headers,
-            content=None
-            if body is None
-            else jsonlib.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+            method, path.lstrip("/"), params=query, headers=headers, content=content
         )
-        if body is not None:
-            request.headers["Content-Type"] = "application/json"
+        if kind is not None:
+            request.headers["Content-Type"] = kind
+        started = self.clock()
+        answer = await self._answered(request, writes=writes, repeatable=repeatable)
+        refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever was asked
+        if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+            answer = await self._answered(request, writes=writes, repeatable=repeatable)
+        self.tally.waited += self.clock() - started
+        return answer
+
+    async def _answered(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
+        """Send a request until it is answered, or until that is hopeless."""
         started = self.clock()
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again),
@@ -192,12 +223,13 @@ class Transport:
                     answer = await self._attempt(request, writes=writes, repeatable=repeatable)
         except _Again as error:
             raise self._given_up(error, writes=writes, repeatable=repeatable) from None
-        self.tally.waited += self.clock() - started
         return answer
 
     async def _attempt(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
         if (pause := self._paused_until - self.clock()) > 0:
             await self.sleep(pause)
+        if self._renewable is not None:
+            await self._renewable.ready()
         permit = await self.pacer.permit()
         if writes:
             self.tally.writes += 1
@@ -205,22 +237,27 @@ class Transport:
             self.tally.reads += 1
         status, headers = 0, httpx.Headers()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS + 5):
+            async with asyncio.timeout(ATTEMPT_SECONDS):
                 response = await self._client.send(request, stream=True)
                 status, headers = response.status_code, response.headers
                 try:
-                    content = await _bounded(response)
+                    content = await read_bounded(response)
                 finally:
                     await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            if distrust := distrusted(error):
+                raise Fatal(
+                    f"{self.service} at {self.base_url}: its certificate is not trusted ({distrust}): check "
+                    "base_url; where the network inspects TLS, name its authority in SSL_CERT_FILE"
+                ) from None
             self._failed()
-            raise _Again(f"cannot connect ({_why(error)})") from error
+            raise _Again(f"cannot connect ({in_words(error)})") from error
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed()
             if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error).lower():
                 self._throttled(None)  # VoIPstudio's page for too many requests has malformed headers
-            self._unless_repeatable(f"no answer ({_why(error)})", repeatable=repeatable)
-            raise _Again(f"no answer ({_why(error)})") from error
+            self._unless_repeatable(f"no answer ({in_words(error)})", repeatable=repeatable)
+            raise _Again(f"no answer ({in_words(error)})") from error
         finally:
             self.pacer.observe(permit, status, headers)
         return self._judge(status, headers, content, repeatable=repeatable)
@@ -241,7 +278,7 @@ class Transport:
         try:
             data = jsonlib.loads(content) if content.strip() else None
         except ValueError:
-            if status >= httpx.codes.BAD_REQUEST:
+            if status >= httpx.codes.BAD_REQUEST or not self.json_only:
                 data = content[:2000].decode("utf-8", "replace")
             else:
                 self._failed()
@@ -296,45 +333,3 @@ class Transport:
         if writes and repeatable and error.status != httpx.codes.TOO_MANY_REQUESTS:
             return OutcomeUnknown(text, status=error.status)
         return ApiError(text, status=error.status)
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Whom we trust: read once a process, for that takes longer than many a request."""
-    return httpx.create_ssl_context()
-
-
-async def _bounded(response: httpx.Response) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > ANSWER_BYTES:
-            raise httpx.ReadError("the answer is larger than is read", request=response.request)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _why(error: Exception) -> str:
-    return {
-        "ConnectError": "connection refused, or no such host",
-        "ConnectTimeout": "time-out",
-        "ReadTimeout": "time-out",
-        "TimeoutError": "time-out",
-        "RemoteProtocolError": "malformed answer or closed connection",
-        "ReadError": "connection lost",
-    }.get(type(error).__name__, type(error).__name__)
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number or an HTTP date."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
