@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from sandbox import voipstudio_access
+from sandbox import voipstudio_access, voipstudio_gateway
 from sandbox.gate import Gate, Service
 from sandbox.source import STREAMS, WRITABLE, Printer, Source, SourceOptions
 from sandbox.voipstudio_access import Access
@@ -58,7 +58,9 @@ class VoipStudio(Service):
         return {"message": super().error(status)["message"], "errors": []}
 
     def answer(self, call: Call) -> Reply:
-        """Checks the token and hands the call to its handler."""
+        """Checks the token and hands the call to its handler; the gateway's endpoint lies outside."""
+        if call.path == voipstudio_gateway.PATH:
+            return voipstudio_gateway.token(self, call)
         found = self._router.find(call.method, call.path.removeprefix(PREFIX))
         if found is None or not call.path.startswith(PREFIX):
             raise error(404, "Not found")

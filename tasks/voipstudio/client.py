@@ -5,7 +5,7 @@ Rows are handed on raw; `tasks.voipstudio.models` judges them one by one.
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -13,12 +13,16 @@ from urllib.parse import quote
 import httpx
 
 from tasks.errors import ApiError, ServiceUnavailable, Unauthorized
+from tasks.redaction import remember
 from tasks.transport import Answer, Transport
+from tasks.voipstudio.gateway import ClientCredentials
 
 Direction = Literal["ASC", "DESC"]
 Operator = Literal["eq", "like", "gt", "gte", "lt", "lte"]
 """What VoIPstudio's own command-line client uses; the service answers 400 to ``between``."""
 
+_USERS = 100
+"""Users asked for per page."""
 _SECRET_OR_ADDRESS = re.compile(r"[0-9A-Za-z]{24,}|[^\s@]+@[^\s@]+|\+?\d{7,}")
 _SHOWN = 200
 
@@ -40,15 +44,36 @@ class Page:
 
 
 class ApiKey(httpx.Auth):
-    """Sends the key as ``X-Auth-Token``."""
+    """Sends a user's key as ``X-Auth-Token``."""
 
     def __init__(self, key: str) -> None:
-        self._key = key
+        self._key = remember(key)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Put the key on the request."""
         request.headers["X-Auth-Token"] = self._key
         yield request
+
+
+class StoredKey(ApiKey):
+    """A key that `voipsync auth` keeps: one that was replaced meanwhile is read again, once it is refused.
+
+    Args:
+        key: as it was stored when the run began.
+        read: reads what is stored by now.
+    """
+
+    def __init__(self, key: str, read: Callable[[], Awaitable[str | None]]) -> None:
+        super().__init__(key)
+        self._read = read
+
+    async def ready(self) -> None:
+        """Nothing is due before a refusal."""
+
+    async def renew(self, request: httpx.Request, _answer: Answer) -> bool:
+        """Take the key that is stored by now; tell whether it is another than the one that was refused."""
+        self._key = await self._read() or self._key
+        return self._key != request.headers["X-Auth-Token"]
 
 
 class VoipStudio:
@@ -58,7 +83,7 @@ class VoipStudio:
     this one question, and `ServiceUnavailable` where its answer is of no use.
 
     Args:
-        transport: made with `ApiKey`.
+        transport: made with `ApiKey`, `StoredKey` or `ClientCredentials`.
         account: the account's name, for messages that name its settings.
     """
 
@@ -130,26 +155,48 @@ class VoipStudio:
             )
         return found
 
+    async def users(self) -> dict[str, str]:
+        """Return the e-mail addresses of the account's users by user id (seen by integrators)."""
+        found: dict[str, str] = {}
+        number = 0
+        while True:
+            number += 1
+            answer = await self._transport.request("GET", "users", query={"page": number, "limit": _USERS})
+            self._check(answer, "users")
+            page = _page(answer.data)
+            if page is None:
+                raise ServiceUnavailable(self._useless("users", "a list"))
+            ids = {str(known): row for row in page.rows if (known := row_id(row, "id")) is not None}
+            if not ids.keys() - found.keys():
+                return {known: email for known, email in found.items() if email}
+            found |= {known: str(row.get("email") or "").strip() for known, row in ids.items()}
+
     def _check(self, answer: Answer, what: str, *, stream: str | None = None) -> None:
         if answer.status < httpx.codes.BAD_REQUEST:
             return
-        key = self.setting("api_key")
         if answer.status == httpx.codes.UNAUTHORIZED:
-            raise Unauthorized(
-                f"VoIPstudio refuses the key of {key} (HTTP 401): it is wrong, revoked or expired; "
-                "keys expire when they are not used for some time (7 days unless set otherwise)"
-            )
+            raise Unauthorized(f"VoIPstudio refuses {self._credential_and_remedy()}")
         if answer.status == httpx.codes.FORBIDDEN:
             hint = f', or set {self.setting(f"streams.{stream}")} = "off"' if stream else ""
             raise Unauthorized(
                 f"VoIPstudio denies access to {what} (HTTP 403): "
-                f"the user whose key is in {key} needs the right to read it{hint}"
+                f"the user whose key {self.account} uses needs the right to read it{hint}"
             )
         hint = f"; check {self.setting('base_url')}" if answer.status == httpx.codes.NOT_FOUND else ""
         raise ApiError(
             f"VoIPstudio refuses {what} (HTTP {answer.status}): {server_message(answer.data)}{hint}",
             status=answer.status,
         )
+
+    def _credential_and_remedy(self) -> str:
+        auth, command = self._transport.auth, f"`voipsync auth voipstudio login {self.account}`"
+        if isinstance(auth, ClientCredentials):
+            return f"a fresh token of the gateway (HTTP 401): check {self.setting('oauth')}"
+        why = "(HTTP 401): it is wrong, revoked, or was not used for longer than its expiry allows"
+        if isinstance(auth, StoredKey):
+            return f"the key stored for {self.account} {why}; {command} makes a new one"
+        key = self.setting("api_key")
+        return f"the key of {key} {why}; put a new one there, or remove the setting and run {command}"
 
     def _useless(self, what: str, expected: str) -> str:
         return (

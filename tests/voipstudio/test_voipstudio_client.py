@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import httpx
@@ -5,7 +6,8 @@ import pytest
 
 from sandbox.serve import Sandbox
 from tasks.errors import ApiError, ServiceUnavailable, Unauthorized
-from tasks.voipstudio.client import Filter, Page, row_id, server_message
+from tasks.transport import Transport
+from tasks.voipstudio.client import Filter, Page, StoredKey, VoipStudio, row_id, server_message
 from tests.support.reading import BASE, reading
 
 
@@ -114,9 +116,46 @@ async def test_a_wrong_key_is_one_clear_line_without_the_key(box):
             with pytest.raises(Unauthorized) as caught:
                 await ask
             assert "accounts.acme.source.api_key" in str(caught.value)
-            assert "keys expire when they are not used" in str(caught.value)
+            assert "was not used for longer than its expiry allows" in str(caught.value)
+            assert "remove the setting and run `voipsync auth voipstudio login acme`" in str(caught.value)
             assert "0123456789" not in str(caught.value)
             assert "\n" not in str(caught.value)
+
+
+async def test_a_stored_key_that_is_refused_is_mended_by_one_command(box):
+    async def stored():
+        return "0" * 40
+
+    transport = Transport("VoIPstudio", box.voipstudio_url, StoredKey("0" * 40, stored))
+    try:
+        with pytest.raises(Unauthorized) as caught:
+            await VoipStudio(transport, account="acme").ping()
+    finally:
+        await transport.close()
+    assert str(caught.value) == (
+        "VoIPstudio refuses the key stored for acme (HTTP 401): it is wrong, revoked, or was not used for "
+        "longer than its expiry allows; `voipsync auth voipstudio login acme` makes a new one"
+    )
+
+
+async def test_a_stored_key_that_is_replaced_in_the_middle_is_read_again(box):
+    newer, reads = box.voipstudio.access.new_key(10002, "newer", 0).token, []
+
+    async def stored():
+        reads.append(newer)
+        return newer
+
+    transport = Transport("VoIPstudio", box.voipstudio_url, StoredKey(box.api_key, stored))
+    try:
+        client = VoipStudio(transport, account="acme")
+        await client.ping()
+        assert reads == []
+        box.revoke(box.api_key)
+        await asyncio.gather(*(client.contacts_page(1, 5) for _ in range(5)))
+        await client.ping()
+        assert set(reads) == {newer}
+    finally:
+        await transport.close()
 
 
 async def test_a_key_that_expired_in_the_middle(box):
@@ -133,7 +172,7 @@ async def test_a_key_that_expired_in_the_middle(box):
 async def test_a_403_says_whose_right_is_missing(stream, hint):
     async with reading(handler=answering(403, {"message": "no"})) as client:
         ask = client.activity_page("7", stream, 1, 5) if stream else client.contacts_page(1, 5)
-        with pytest.raises(Unauthorized, match=r"accounts\.acme\.source\.api_key") as caught:
+        with pytest.raises(Unauthorized, match="the user whose key acme uses needs") as caught:
             await ask
     assert hint in str(caught.value)
 
