@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sandbox.highlevel import HighLevel
     from sandbox.voipstudio import VoipStudio
 
-LOCATION_OPTIONS = ("allow_duplicates", "timezone", "country", "priority")
+LOCATION_OPTIONS = ("allow_duplicates", "active", "timezone", "country", "priority")
 LIMIT_OPTIONS = ("burst", "interval", "daily", "used_today")
 
 
@@ -215,6 +215,8 @@ class Control:
 
     def _revoke(self, payload: Row) -> Json:
         self.voipstudio.access.keys.pop(payload["token"], None)
+        self.highlevel.refreshes.pop(payload["token"], None)
+        self.voipstudio.access.bearers.pop(payload["token"], None)
         token = self.highlevel.tokens.get(payload["token"])
         if token is not None:
             token.expires_at = 0.0

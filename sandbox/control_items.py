@@ -195,7 +195,11 @@ def delete(voipstudio: VoipStudio, highlevel: HighLevel, payload: Row) -> Json:
 
 
 def merge(highlevel: HighLevel, payload: Row) -> Json:
-    """The CRM's merge: ``lose``'s activities and missing values go to ``keep``, then ``lose`` is gone."""
+    """The CRM's merge: ``lose``'s activities and missing values go to ``keep``, then ``lose`` is gone.
+
+    Another e-mail or phone of ``lose`` stays as an additional one (such lists are seen live; that a merge
+    fills them is decided here).
+    """
     location = location_of(highlevel, payload.get("location"))
     keep, lose = location.contacts[payload["keep"]], location.contacts[payload["lose"]]
     for name in CHILDREN:
@@ -208,4 +212,10 @@ def merge(highlevel: HighLevel, payload: Row) -> Json:
     filled = {name: value for name, value in lose.items() if keep.get(name) in (None, "") and name != "id"}
     tags = list(dict.fromkeys([*keep["tags"], *lose["tags"]]))
     fields = {**lose["customFields"], **keep["customFields"]}
+    for name, further in (("email", "additionalEmails"), ("phone", "additionalPhones")):
+        others = [*keep.get(further, []), *lose.get(further, [])]
+        if lose.get(name) and keep.get(name) and lose[name] != keep[name]:
+            others.append({name: lose[name]})
+        if others:
+            filled[further] = others
     return view(touch(highlevel, location, keep, **filled, tags=tags, customFields=fields))

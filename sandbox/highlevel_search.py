@@ -271,7 +271,9 @@ def _found(row: Row, sort: list[tuple[str, bool]]) -> Row:
     shown["firstNameLowerCase"] = (row.get("firstName") or "").lower()
     shown["lastNameLowerCase"] = (row.get("lastName") or "").lower()
     shown["customFields"] = [{"id": key, "value": value} for key, value in row["customFields"].items()]
-    shown["additionalEmails"], shown["additionalPhones"], shown["opportunities"] = [], [], []
+    shown["additionalEmails"] = row.get("additionalEmails", [])
+    shown["additionalPhones"] = row.get("additionalPhones", [])
+    shown["opportunities"] = []
     shown["searchAfter"] = _cursor(row, sort)
     return shown
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox import seed, seed_location
 from sandbox.limits import Limits
 from sandbox.source import STREAMS, Disturbance
+from sandbox.voipstudio_gateway import CLIENT, PATH
 from sandbox.world import Token
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def begin(voipstudio: VoipStudio, highlevel: HighLevel, scenario: Scenario) -> R
     return {
         "api_key": key.token,
         "login": {"email": next(iter(voipstudio.access.passwords)), "password": PASSWORD},
+        "gateway": {"client_id": CLIENT[0], "client_secret": CLIENT[1], "path": PATH},
         **places[0],
         "locations": places,
         "company_id": seed_location.COMPANY,

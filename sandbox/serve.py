@@ -152,7 +152,8 @@ def _listen(port: int) -> socket.socket:
 def _config(app: Any) -> uvicorn.Config:  # noqa: ANN401 - an ASGI application
     return uvicorn.Config(
         app, http=Protocol, ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",
-        access_log=False, server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
+        access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
     )  # fmt: skip
 
 

@@ -61,6 +61,11 @@ class SourceOptions:
         private: Contacts that are not global are shown to their owner only.
         total_drift: ``total`` is wrong by up to this much.
         ignore_sort: ``sort`` and ``dir`` have no effect.
+        login_seconds: Idle seconds after which a login ends.
+        two_factor: A login needs a code, too; ``nonce_status`` is the answer's that says so.
+        gateway_client: How the gateway wants to be told the client: basic or body; anything else is refused
+            with ``gateway_refusal``.
+        gateway_seconds: How long the gateway's tokens live; None: an hour, and it does not say.
     """
 
     default_limit: int = 25
@@ -76,6 +81,10 @@ class SourceOptions:
     disturbances: list[Disturbance] = field(default_factory=list)
     login_seconds: float = 1800.0
     two_factor: bool = False
+    nonce_status: int = 202
+    gateway_client: str = "basic"
+    gateway_refusal: int = 401
+    gateway_seconds: int | None = 3600
 
 
 class Source:

@@ -29,6 +29,12 @@ class SyncOptions(BaseModel):
         description="how long to wait for another run on the same location; 0: fail at once",
         json_schema_extra={"position": 2},
     )
+    accept_fewer: bool = Field(
+        False,
+        description="take the source as it is, although it lists less than half of the contacts of the last "
+        "complete read; what vanished may then be deleted, within the limits",
+        json_schema_extra={"position": 3},
+    )
 
 
 EVERYTHING_NEW = SyncOptions()

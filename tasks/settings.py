@@ -39,6 +39,13 @@ class State(Section):
     url: str = Field(
         "sqlite:///voipsync.db", description="SQLAlchemy URL; production: postgresql+psycopg://user@host/db"
     )
+    encryption_keys: list[SecretReference] = Field(
+        [], description="keys of what is kept encrypted, the newest first; without any the key file counts"
+    )
+    key_file: str = Field(
+        "~/.voipsync/{ledger}.key",
+        description="where a key is kept that was made because none is configured; {ledger}: one a database",
+    )
 
 
 class Streams(Section):
@@ -49,11 +56,23 @@ class Streams(Section):
     appointments: Stream = "auto"
 
 
+class SourceOAuth(Section):
+    """OAuth 2.0 client credentials, for a gateway before VoIPstudio."""
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretReference
+    token_url: ServiceUrl = Field(description="where tokens are issued")
+    scope: str = "contacts.readonly"
+
+
 class Source(Section):
     """One VoIPstudio account."""
 
     base_url: ServiceUrl = "https://l7api.com/v1.2/voipstudio"
-    api_key: SecretReference = Field(description="sent as X-Auth-Token")
+    api_key: SecretReference | None = Field(
+        None, description="sent as X-Auth-Token; without it, what `voipsync auth voipstudio login` stored"
+    )
+    oauth: SourceOAuth | None = Field(None, description="instead of api_key, for gateways that issue these")
     timezone: ZoneName = Field("UTC", description="zone of VoIPstudio's offset-less timestamps")
     streams: Streams = Streams()
     activity_scan: Literal["all", "recent", "auto"] = Field(
@@ -78,13 +97,33 @@ class Quota(Section):
     daily_reserve: int = Field(1_000, ge=0, description="requests of the day left to others")
 
 
+class DestinationOAuth(Section):
+    """An app of the HighLevel marketplace; the tokens it was given are stored and rotated."""
+
+    client_id: str = Field(min_length=1, description="<app id>-<suffix>")
+    client_secret: SecretReference
+    redirect_uri: ServiceUrl | None = Field(None, description="as registered with the app; https only")
+    refresh_token: SecretReference | None = Field(
+        None, description="to begin with; then the stored one counts"
+    )
+    access_token: SecretReference | None = Field(None, description="to begin with")
+    company_id: str | None = Field(
+        None, description="of an agency's app: its tokens are exchanged for the location's"
+    )
+    authorize_url: ServiceUrl = "https://marketplace.gohighlevel.com/v2/oauth/chooselocation"
+    token_url: ServiceUrl | None = Field(None, description="default: base_url and /oauth/token")
+
+
 class Destination(Section):
     """One HighLevel location."""
 
     base_url: ServiceUrl = "https://services.leadconnectorhq.com"
     api_version: Literal["v3", "2021-07-28"] = "v3"
     location_id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    token: SecretReference = Field(description="private integration token")
+    token: SecretReference | None = Field(
+        None, description="private integration token; without it, what `voipsync auth` stored"
+    )
+    oauth: DestinationOAuth | None = Field(None, description="instead of token: an app of the marketplace")
     calendar_id: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]+$", description="where appointments go; without it that stream is off"
     )
@@ -101,7 +140,7 @@ class Destination(Section):
 class Account(Section):
     """One VoIPstudio account synced into one HighLevel location."""
 
-    source: Source
+    source: Source = Source()
     destination: Destination
     mapping: MappingSettings = MappingSettings()
 

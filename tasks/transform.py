@@ -6,9 +6,11 @@ from prefect.cache_policies import NO_CACHE
 from tasks.engine.read import Batch
 from tasks.engine.shape import Work
 from tasks.engine.steps import Steps
+from tasks.outlets import discreet
 
 
 @task(name="transform", cache_policy=NO_CACHE, persist_result=False)
 async def transform(steps: Steps, batch: Batch) -> Work:
     """Turn a batch of rows into what the destination should hold."""
-    return steps.map(batch)
+    with discreet():
+        return await steps.map(batch)

@@ -3,6 +3,7 @@
 import os
 import re
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from tasks.errors import ConfigurationError
+from tasks.redaction import remember
 
 _SECRET = re.compile(
     r"^(?:\$\{(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}|file:(?P<file>.+)|block:secret/(?P<block>[a-z0-9-]+))$"
@@ -39,9 +41,15 @@ def _service_url(value: str) -> str:
     return value.rstrip("/")
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """All zones: they are files on the disk."""
+    return frozenset(available_timezones())
+
+
 def _zone(value: str) -> str:
-    if value not in available_timezones():
-        near = get_close_matches(value, available_timezones(), n=1)
+    if value not in _zones():
+        near = get_close_matches(value, _zones(), n=1)
         msg = "is no IANA time zone" + (
             f"; did you mean {near[0]!r}?" if near else ', such as "Europe/London"'
         )
@@ -70,12 +78,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def resolve_secret(reference: str, *, where: str) -> str:
+def resolve_secret(reference: str | None, *, where: str) -> str:
     """Return the secret a reference points to; ``where`` is the key's path, for messages.
 
     Raises:
         ConfigurationError: the environment variable, file or block is missing or empty.
     """
+    if reference is None:
+        raise ConfigurationError(f"{where}: is missing")
     match = _SECRET.match(reference)
     if match is None:
         raise ConfigurationError(f"{where} {_REFERENCE_HINT}")
@@ -91,7 +101,7 @@ def resolve_secret(reference: str, *, where: str) -> str:
         raise ConfigurationError(f"{where}: {what} is not set")
     if not value.strip().isprintable() or not value.strip().isascii():
         raise ConfigurationError(f"{where}: {what} holds characters that no key or token has")
-    return value.strip()
+    return remember(value.strip())
 
 
 _REFERENCE_HINT = "must be ${NAME}, file:PATH or block:secret/NAME"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.entities.child import Child, Place
-from tasks.engine.merge import Merge, changed, fill, landed, merge
+from tasks.engine.entities.child import USER_REFUSED, Child, Place, userless
+from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge
 from tasks.engine.run import Run
+from tasks.engine.seek import Seeker
 from tasks.errors import ApiError, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.ledger.records import Record
 from tasks.mapping import marker
@@ -28,6 +29,8 @@ class ChildWriter:
     kind: Child
     parent: Record | None
     known: Mapping[str, Record]
+    contact_gone: bool = False
+    """The contact turned out not to be there: nothing more is written, and what was not is still due."""
     _found: dict[str, tuple[str, dict[str, Any]]] | None = None
 
     async def write(self, mapped: Mapped, fingerprint: str) -> None:
@@ -35,16 +38,21 @@ class ChildWriter:
         before = self.known.get(mapped.source_id) or outcome.blank(
             self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
         )
-        if before.intent is not None and before.destination_id is None:
-            return  # whether it was created is not known yet: nothing is sent before that is settled
+        if before.intent is not None and (before.destination_id is None or outcome.is_parting(before)):
+            return  # whether it was created, or deleted, is not known yet: nothing is sent before that is
         match mapped:
             case Skipped(reason=reason):
                 await self._skip(before, reason, fingerprint)
             case Refused(reason=reason, message=message):
                 await self._reject(before, RejectedRecord(message, reason=reason), None, fingerprint)
-            case Desired(content=ours):
+            case Desired(content=ours, kept_back=kept_back):
+                for reason in kept_back:
+                    self._tell_without(reason)
                 try:
                     await self._bring(before, ours, fingerprint)
+                except NotFound as error:
+                    if not await self._contact_is_gone():
+                        await self._reject(before, error, ours, fingerprint)
                 except ApiError as error:  # a question about this one record that is never answered
                     await self._reject(before, error, ours, fingerprint)
 
@@ -59,8 +67,9 @@ class ChildWriter:
     async def _bring(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         parent = self.parent
         if parent is not None and parent.state in ("skipped", "left"):
-            await self._skip(before, "contact_" + parent.state, fingerprint)
-        elif parent is None or parent.destination_id is None or parent.state not in IN:
+            # without a fingerprint: it is looked at again when its contact has changed
+            await self._skip(before, "contact_" + parent.state, None)
+        elif parent is None or not _is_in(parent):
             await self._save(outcome.waiting(before, fingerprint), None)
         elif before.state == "left":
             await self._save(outcome.left(before, fingerprint), "skipped")
@@ -74,15 +83,20 @@ class ChildWriter:
     async def _create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         record = outcome.sending(before, f"create-{self.kind.entity}", ours, fingerprint)
         await self._save(record, None)
+        fields = {name: value for name, value in ours.items() if name not in BESIDES}
         try:
-            child_id = await self.kind.create(self.run.api, self._place(), ours)
+            child_id = await self.kind.create(self.run.api, self._place(), fields)
         except NotFound as error:
             if not await self._contact_is_gone():
                 await self._reject(record, error, ours, fingerprint)
                 return
-            await self._skip(outcome.not_sent(record), "contact_left", fingerprint)
+            await self._save(outcome.not_sent(record), None)
             return
         except RejectedRecord as error:
+            if error.reason in USER_REFUSED and self.kind.user in ours:
+                self._tell_without(error.reason)
+                await self._create(before, userless(self.kind, ours), fingerprint)
+                return
             await self._reject(record, error, ours, fingerprint)
             return
         except OutcomeUnknown as error:
@@ -97,6 +111,8 @@ class ChildWriter:
 
     async def _update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         base = before.content or {}
+        if "withheld" in base and base["withheld"] == ours.get(self.kind.user):
+            ours = userless(self.kind, ours)
         if before.intent is None and not changed(base, ours):
             await self._save(outcome.unchanged(before, fingerprint), "unchanged")
             return
@@ -104,6 +120,8 @@ class ChildWriter:
         try:
             theirs = await self.kind.read(self.run.api, self._place(), before.destination_id)
         except NotFound:
+            if await self._contact_is_gone():
+                return
             self.run.findings.remark(self.kind.entity, "deleted at the destination by someone, and left so")
             await self._save(outcome.left(before, fingerprint), "skipped")
             return
@@ -140,15 +158,22 @@ class ChildWriter:
             if found.write:
                 await self._save(sent, None)
                 await self.kind.update(
-                    self.run.api, self._place(), before.destination_id, found.write, theirs
+                    self.run.api, self._place(), before.destination_id, found.write, {**ours, **theirs}
                 )
         except RejectedRecord as error:
+            if error.reason in USER_REFUSED and self.kind.user in found.write:
+                self._tell_without(error.reason)
+                write = {name: value for name, value in found.write.items() if name != self.kind.user}
+                less = Merge(write)  # its conflicts are told already
+                await self._write(before, userless(self.kind, ours), fingerprint, less, theirs, count)
+                return
             await self._reject(before, error, found.write, fingerprint)
             return
         except OutcomeUnknown as error:
             await self._save(outcome.unknown(sent, str(error), error.status), None)
             return
-        content = {**(before.content or {}), **ours}
+        kept = {name: value for name, value in (before.content or {}).items() if name != "withheld"}
+        content = {**kept, **ours}
         wrote = found.write or count == "adopted"
         without = "unchanged" if before.intent is None else "recovered"
         done = outcome.synced(before, before.destination_id, content, fingerprint)
@@ -172,18 +197,10 @@ class ChildWriter:
         return self._found is not None
 
     async def _contact_is_gone(self) -> bool:
-        """After a refusal that names the contact: ask, and record, whether it was deleted there."""
-        parent = self.parent
-        assert parent is not None  # noqa: S101 - the contact was in
-        assert parent.destination_id is not None  # noqa: S101
-        try:
-            await self.run.api.get_contact(parent.destination_id)
-        except NotFound:
-            self.parent = outcome.left(parent, parent.fingerprint)
-            await self.run.journal.save(self.parent)
-            self.run.findings.remark("contacts", "deleted at the destination by someone, and left so")
-            return True
-        return False
+        """After an answer that something is not there: ask whether its contact is."""
+        if not self.contact_gone:
+            self.contact_gone = await Seeker(self.run).fresh(self._place().contact_id) is None
+        return self.contact_gone
 
     async def _find_quietly(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
         try:
@@ -201,9 +218,18 @@ class ChildWriter:
     def _place(self) -> Place:
         assert self.parent is not None  # noqa: S101 - checked by the callers
         assert self.parent.destination_id is not None  # noqa: S101
-        return Place(self.parent.destination_id, self.run.account.destination.calendar_id)
+        account = self.run.account
+        return Place(
+            self.parent.destination_id,
+            account.destination.calendar_id,
+            check_slots=account.mapping.check_slots,
+            notify=account.mapping.notify,
+        )
 
-    async def _skip(self, before: Record, reason: str, fingerprint: str) -> None:
+    def _tell_without(self, reason: str) -> None:
+        self.run.findings.remark(self.kind.entity, f"without a part ({reason})")
+
+    async def _skip(self, before: Record, reason: str, fingerprint: str | None) -> None:
         self.run.findings.remark(self.kind.entity, f"skipped ({reason})")
         await self._save(outcome.skipped(before, reason, fingerprint), "skipped")
 
@@ -216,6 +242,11 @@ class ChildWriter:
         await self.run.journal.save(record)
         if count:
             self.run.findings.count(self.kind.entity, count)
+
+
+def _is_in(parent: Record) -> bool:
+    """Whether a contact is at the destination, and stays there for all that is known."""
+    return parent.destination_id is not None and parent.state in IN and not outcome.is_parting(parent)
 
 
 def remember_listing(parent: Record, entities: list[str]) -> Record:

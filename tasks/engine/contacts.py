@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tasks.engine import outcome
+from tasks.engine.bodies import create_body, update_body
+from tasks.engine.gone import ContactGone
 from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
+from tasks.engine.routes import crossed, remembered
 from tasks.engine.run import Run
+from tasks.engine.seek import Seeker
+from tasks.engine.twins import (
+    WITHHELD,
+    beside,
+    foreign_tags,
+    give_up,
+    joined,
+    keep_numbers,
+    own_tags,
+    waiting_for,
+    waits_anew,
+    withhold,
+)
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
-from tasks.highlevel.requests import CreateContact, SearchContacts, UpdateContact
-from tasks.identity.directory import Directory, normal_form
-from tasks.identity.location import Location
-from tasks.ledger import records
+from tasks.identity.directory import normal_form
+from tasks.ledger import effects, records
 from tasks.ledger.records import Record
 
 SENDINGS = 3
 """How often a create is sent within a run where the location itself keeps duplicates out."""
 CREATED_YET_REFUSED = 422
 """A status under which a contact has been created all the same (reported once to HighLevel)."""
-CUSTOM = ("id", "other_phones")
 
 Content = Mapping[str, Any]
 
@@ -30,29 +44,45 @@ class ContactWriter:
     """Brings single contacts to the destination."""
 
     run: Run
+    seek: Seeker = field(init=False)
+    refused_by: dict[str, str] = field(default_factory=dict)
+    """Source contacts that the location refused to create, and the contact that it named."""
+    waiting: set[str] = field(default_factory=set)
+    """Source contacts whose new e-mail or phone turned out to be another contact's."""
+    again: bool = False
+    """Whether those are written who are counted already."""
+
+    def __post_init__(self) -> None:
+        self.seek = Seeker(self.run)
 
     async def update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record:
         """Write what the source changed since we last wrote, and only that."""
         base = before.content or {}
-        if base.get("withheld") and base["withheld"] == ours.get("phone"):
-            ours = withhold(ours)
         contact_id = before.destination_id
         assert contact_id is not None  # noqa: S101 - narrows the type
-        same_tags = ours.get("tags", []) == base.get("tags", [])
-        if same_tags and not changed(base, ours) and before.intent is None:
-            return await self._save(outcome.unchanged(before, fingerprint), "unchanged")
+        ours = await self._without_taken(base, ours, contact_id)
+        policies = self.run.rules.policies
+        stale = await self._given_up(base, ours)
+        if before.intent is None and not stale and not self._may_differ(base, ours):
+            kept = waiting_for(remembered(before, ours), ours)
+            self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
+            same = replace(outcome.unchanged(before, fingerprint), content=kept)
+            started = crossed(self.run, before, same, base.get("tags", []))
+            return await self._save(same, "unchanged", started=started)
         location = await self.run.location()
-        try:
-            theirs = normal_form(await self.run.api.get_contact(contact_id), location)
-        except NotFound:
-            self.run.findings.remark("contacts", "deleted at the destination by someone, and left so")
-            return await self._save(outcome.left(before, fingerprint), "skipped")
-        base = landed(base, before.intent, theirs)
+        contact = await self.seek.fresh(contact_id)
+        if contact is None:
+            raise ContactGone
+        theirs = normal_form(contact, location)
+        stored, base = before, landed(base, before.intent, theirs)
         before = replace(before, content=base)
-        found = self._updatable(merge(base, ours, theirs))
+        others = await self._others(before, contact_id)
+        known, wanted = beside(others, base, ours, theirs, policies)
+        found = self._updatable(merge(known, wanted, theirs, policies))
+        found = keep_numbers(found, base, ours, theirs, linking=False)
+        found = give_up(found, stale, theirs)
         add, remove = merge_tags(base, ours, theirs)
-        if remove:
-            remove = await self._only_ours(before, remove)
+        remove = [tag for tag in remove if not any(tag in other.get("tags", ()) for other in others)]
         self._tell(found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
@@ -61,8 +91,8 @@ class ContactWriter:
         if wrote:
             await self.run.journal.save(sent)
         try:
-            dropped = await self._write(contact_id, found.write)
-            base |= {name: value for name, value in found.write.items() if name not in dropped}
+            written, ours = await self._write(contact_id, found.write, ours, theirs)
+            base |= written
             before = replace(before, content=base)  # whatever becomes of the tags, this much is ours
             await self._tag(contact_id, add, remove)
         except RejectedRecord as error:
@@ -70,49 +100,56 @@ class ContactWriter:
             return await self.reject(before, error, payload, fingerprint)
         except OutcomeUnknown as error:
             return await self._save(outcome.unknown(sent, str(error), error.status), None)
-        kept = {name: base[name] for name in dropped if name in base}
-        content = {**base, **{name: value for name, value in ours.items() if name not in dropped}, **kept}
+        emptied = {name for name, rule in policies.items() if rule.clear and name not in ours}
+        whole = waiting_for({**base, **ours}, ours)
+        self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
+        content = {name: value for name, value in whole.items() if name not in emptied and value is not None}
+        content["tags"] = ours.get("tags", [])  # none is something else than unknown
+        content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
+        done = outcome.synced(before, contact_id, content, fingerprint)
+        put = {*base.get("tags", []), *add} - {*remove}
         return await self._save(
-            outcome.synced(before, contact_id, content, fingerprint),
+            done,
             "updated" if wrote else "unchanged" if before.intent is None else "recovered",
+            self.seek.book(location).entry(contact_id, {**theirs, **written}),
+            started=crossed(self.run, stored, done, put),
         )
 
     async def adopt(
-        self, before: Record, ours: dict[str, Any], fingerprint: str, contact_id: str, *, with_phone: bool
+        self, before: Record, ours: dict[str, Any], fingerprint: str, contact_id: str
     ) -> Record | None:
         """Link a contact found at the destination, filling what is empty there; None where it is gone."""
-        if not with_phone:
-            ours = withhold(ours)
         directory = await self.run.directory()
         theirs = await directory.content(contact_id) or {}
-        if not _complete(ours, theirs):
-            try:
-                contact = await self.run.api.get_contact(contact_id)
-            except NotFound:
+        if before.state == "gone" or not _complete(ours, theirs):  # the index may still show what we deleted
+            contact = await self.seek.fresh(contact_id)
+            if contact is None:
                 await directory.remove(contact_id)
                 return None
             theirs = normal_form(contact, directory.location)
-        found = self._updatable(fill(ours, theirs))
+        found = self._updatable(fill(ours, theirs, self.run.rules.policies))
+        found = keep_numbers(found, {}, ours, theirs, linking=True)
         add = [tag for tag in ours.get("tags", []) if tag not in theirs.get("tags", [])]
-        self._tell(
-            replace(
-                found, conflicts=tuple(name for name in found.conflicts if name not in (*CUSTOM, "source"))
-            )
-        )
-        content = {**ours, "foreign_tags": [tag for tag in ours.get("tags", []) if tag not in add]}
+        others = await self._others(before, contact_id)
+        by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
+        conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
+        self._tell(replace(found, conflicts=tuple(conflicts)))
+        brought = {tag for other in others for tag in own_tags(other)}
+        foreign = [tag for tag in ours.get("tags", []) if tag not in add and tag not in brought]
+        content = {**ours, "foreign_tags": foreign}
         linked = replace(
             before,
             destination_id=contact_id,
             origin="adopted",
             listed="",
-            content={name: value for name, value in content.items() if name not in found.write}
-            | {"tags": content["foreign_tags"]},
+            content={name: value for name, value in content.items() if name not in (*found.write, "labels")}
+            | {"tags": [tag for tag in ours.get("tags", []) if tag not in add]},
         )
         sent = outcome.changing(linked, ours, fingerprint, write=found.write, add_tags=add)
         if found.write or add:
             await self.run.journal.save(sent)
         try:
-            dropped = await self._write(contact_id, found.write)
+            written, kept = await self._write(contact_id, found.write, ours, theirs)
             await self._tag(contact_id, add, [])
         except NotFound:
             await directory.remove(contact_id)
@@ -122,19 +159,15 @@ class ContactWriter:
             return await self.reject(before, error, found.write, fingerprint)
         except OutcomeUnknown as error:
             return await self._save(outcome.unknown(sent, str(error), error.status), None)
-        written = {name: value for name, value in found.write.items() if name not in dropped}
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
-        return await self._save(outcome.synced(linked, contact_id, content, fingerprint), "adopted", entry)
+        done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
+        return await self._save(done, "adopted", entry, crossed(self.run, before, done, add))
 
-    async def create(
-        self, before: Record, ours: dict[str, Any], fingerprint: str, *, with_phone: bool
-    ) -> Record | None:
+    async def create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record | None:
         """Create a contact, exactly once; None where the location knows it and it is to be resolved anew."""
-        if not with_phone:
-            ours = withhold(ours)
         directory = await self.run.directory()
         location, doubtful = directory.location, False
-        if self.run.looks_up and await self._enter_found(directory, ours):
+        if self.run.looks_up and await self.seek.enter_found(directory, ours):
             return None
         record = outcome.sending(before, "create-contact", ours, fingerprint)
         for _ in range(SENDINGS):
@@ -143,41 +176,25 @@ class ContactWriter:
                 contact_id = (await self.run.api.create_contact(create_body(ours, location))).id
                 return await self._created(record, contact_id, ours, "created")
             except DuplicateContact as duplicate:
-                found = await self._held_by(directory, duplicate)
-                if found and found.get("id") == ours["id"]:
+                self.refused_by[before.source_id] = duplicate.contact_id
+                found = await self.seek.held_by(directory, duplicate)
+                if found and normal_form(found, location).get("id") == ours["id"]:
                     how = "recovered" if doubtful else "adopted"
                     return await self._created(record, duplicate.contact_id, ours, how)
                 await self.run.journal.save(outcome.not_sent(record))
                 return None if found else await self.reject(record, duplicate, ours, fingerprint)
             except RejectedRecord as error:
-                if error.status == CREATED_YET_REFUSED and (found_id := await self.probe(ours)):
+                if error.status == CREATED_YET_REFUSED and (found_id := await self.seek.probe(ours)):
                     return await self._created(record, found_id, ours, "recovered")
                 return await self.reject(record, error, ours, fingerprint)
             except OutcomeUnknown as error:
                 doubtful = True
                 record = outcome.unknown(record, str(error), error.status)
-                if found_id := await self._probe_quietly(ours):
+                if found_id := await self.seek.probe_quietly(ours):
                     return await self._created(record, found_id, ours, "recovered")
                 if location.allows_duplicates or error.effect is Effect.DONE:
                     break
         return await self._save(record, None)
-
-    async def probe(self, ours: Content) -> str | None:
-        """Ask whether the destination holds our contact, by e-mail, phone and our id; return its id."""
-        location = await self.run.location()
-        for key in ({"email": ours.get("email")}, {"number": ours.get("phone")}):
-            if not any(key.values()):
-                continue
-            found = await self.run.api.find_duplicate(**key)
-            if found is not None:
-                contact = await self.run.api.get_contact(found.id)
-                if normal_form(contact, location).get("id") == ours["id"]:
-                    return contact.id
-        if not location.allows_duplicates:
-            return None
-        filters = [{"field": f"customFields.{location.fields['id']}", "operator": "eq", "value": ours["id"]}]
-        page = await self.run.api.search_contacts(SearchContacts(pageLimit=2, page=1, filters=filters))
-        return page.contacts[0].id if page.contacts else None
 
     async def reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
@@ -185,39 +202,22 @@ class ContactWriter:
         """Keep a refused record."""
         return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
-    async def _probe_quietly(self, ours: Content) -> str | None:
-        try:
-            return await self.probe(ours)
-        except ApiError:
-            return None
-
-    async def _enter_found(self, directory: Directory, ours: Content) -> bool:
-        """Look a contact up by its keys; enter one that the directory does not know yet."""
-        for key in ({"email": ours.get("email")}, {"number": ours.get("phone")}):
-            found = await self.run.api.find_duplicate(**key) if any(key.values()) else None
-            if found is not None and await directory.content(found.id) is None:
-                await directory.enter([await self.run.api.get_contact(found.id)])
-                return True
-        return False
-
-    async def _held_by(self, directory: Directory, duplicate: DuplicateContact) -> dict[str, Any] | None:
-        """Enter the contact that a refusal names; None where it cannot be read."""
-        try:
-            contact = await self.run.api.get_contact(duplicate.contact_id)
-        except NotFound:
-            return None
-        await directory.enter([contact])
-        return normal_form(contact, directory.location)
-
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
         origin = "adopted" if how == "adopted" else "created"
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
-        return await self._save(done, how, directory.entry(contact_id, ours))
+        put = ours.get("tags", []) if origin == "created" else []
+        started = crossed(self.run, record, done, put)
+        return await self._save(done, how, directory.entry(contact_id, ours), started)
 
-    async def _write(self, contact_id: str, write: dict[str, Any]) -> list[str]:
-        """Send the changes; return the fields that the location refused as another contact's."""
-        write, dropped = dict(write), []
+    async def _write(
+        self, contact_id: str, write: dict[str, Any], ours: dict[str, Any], theirs: Content
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Send the changes; return what was written, and our content without what another contact has.
+
+        A number that the location refuses as another contact's goes to the custom field.
+        """
+        write = dict(write)
         location = await self.run.location()
         while write:
             try:
@@ -229,12 +229,15 @@ class ContactWriter:
                 )
                 if name not in write:
                     raise
-                self.run.findings.remark(
-                    "contacts", f"{name} not written: another contact of the location has it"
-                )
-                del write[name]
-                dropped.append(name)
-        return dropped
+                await self.seek.held_by(self.seek.book(location), duplicate)
+                self.tell_withheld(name)
+                ours = withhold(ours, name)
+                number = write.pop(name)
+                if name == "phone":
+                    there = write.get("other_phones", theirs.get("other_phones"))
+                    write |= {"other_phones": joined(there, number)}
+        self.run.freed |= {theirs[name] for name in WITHHELD if name in write and theirs.get(name)}
+        return write, ours
 
     async def _tag(self, contact_id: str, add: list[str], remove: list[str]) -> None:
         if add:
@@ -242,20 +245,73 @@ class ContactWriter:
         if remove:
             await self.run.api.remove_tags(contact_id, remove)
 
-    async def _only_ours(self, before: Record, tags: list[str]) -> list[str]:
-        """Without the tags that another source contact linked to the same contact still has."""
-        assert before.destination_id is not None  # noqa: S101 - narrows the type
-        contact_id = before.destination_id
+    async def _without_taken(self, base: Content, ours: dict[str, Any], contact_id: str) -> dict[str, Any]:
+        """Our content without an e-mail or phone that another contact has, as far as is known."""
+        for name, memory in WITHHELD.items():
+            value = ours.get(name)
+            if not value or value == base.get(name):
+                continue
+            waits = base.get(memory) == value
+            if await self.seek.is_taken(name, value, contact_id, ask=not waits):
+                ours = withhold(ours, name)
+                if not waits:
+                    self.tell_withheld(name)
+            elif waits and name == "phone":
+                ours = {"other_phones": None, **ours}  # it need not stand there as well
+        return ours
+
+    async def _given_up(self, base: Content, ours: Content) -> dict[str, str]:
+        """An e-mail or phone of ours that is outdated, and that another source contact waits for.
+
+        Two that swap theirs would wait for each other for ever.
+        """
+        found: dict[str, str] = {}
+        for name, memory in WITHHELD.items():
+            if memory in ours and (stale := base.get(name)):
+                waiting = partial(records.withholding, account=self.run.name, keys=[stale])
+                found |= {name: stale} if await self.run.database.look(waiting) else {}
+        return found
+
+    async def outdated(self, waiting: Sequence[Record]) -> list[Record]:
+        """The source contacts that have what these wait for only because they wait for something, too."""
+        wanted = [(record.content or {}).get(memory) for record in waiting for memory in WITHHELD.values()]
+        keys = [{name: value} for value in wanted if value for name in WITHHELD]
+        if not keys:
+            return []
+        holders = await self.seek.book(await self.run.learn()).candidates(keys)
+        ids = [one.contact_id for one in holders]
+        found = await self.run.database.look(
+            lambda connection: records.linked_to(connection, self.run.name, *ids)
+        )
+        return [record for record in found if {*WITHHELD.values()} & set(record.content or {})]
+
+    async def _others(self, before: Record, contact_id: str) -> list[Content]:
+        """The contents of the other source contacts that are linked to the same contact.
+
+        One that vanished at the source has no say on tags any more.
+        """
         linked = await self.run.database.look(
             lambda connection: records.linked_to(connection, self.run.name, contact_id)
         )
-        held = {
-            tag
+        return [
+            {**(other.content or {}), **({"tags": []} if other.state == "gone" else {})}
             for other in linked
             if other.source_id != before.source_id
-            for tag in (other.content or {}).get("tags", [])
-        }
-        return [tag for tag in tags if tag not in held]
+        ]
+
+    def tell_withheld(self, name: str) -> None:
+        """Say that a contact is without what is another's."""
+        where = f", it is in {self.run.account.mapping.phones_field!r}" if name == "phone" else ""
+        sentence = f"{name} not written: another contact of the location has it{where}"
+        self.run.findings.remark("contacts", sentence)
+
+    def _may_differ(self, base: Content, ours: Content) -> bool:
+        """Whether the destination may hold something else than it should: only then is it read."""
+        policies = self.run.rules.policies
+        keeps_equal = self.run.full and any(rule.policy == "source" for rule in policies.values())
+        return (
+            keeps_equal or ours.get("tags", []) != base.get("tags", []) or bool(changed(base, ours, policies))
+        )
 
     def _updatable(self, found: Merge) -> Merge:
         """Without the company's name: it is in no update's schema (HighLevel OpenAPI)."""
@@ -270,40 +326,21 @@ class ContactWriter:
         for name in found.conflicts:
             self.run.findings.remark("contacts", f"{name} left as a person wrote it at the destination")
 
-    async def _save(self, record: Record, count: str | None, entry: Content | None = None) -> Record:
-        await self.run.journal.save(record, entry)
-        if count:
+    async def _save(
+        self,
+        record: Record,
+        count: str | None,
+        entry: Content | None = None,
+        started: Sequence[effects.Effect] = (),
+    ) -> Record:
+        await self.run.journal.save(record, entry, started)
+        if count and not self.again:
             self.run.findings.count("contacts", count)
+        elif count == "updated":
+            self.run.findings.remark(
+                "contacts", "given an e-mail or phone that was another contact's until now"
+            )
         return record
-
-
-def withhold(ours: Content) -> dict[str, Any]:
-    """The content of a contact whose phone is somebody else's: the number goes to the custom field."""
-    phone = ours.get("phone")
-    if not phone:
-        return dict(ours)
-    others = ", ".join(dict.fromkeys([phone, *str(ours.get("other_phones", "")).split(", ")])).strip(", ")
-    return {name: value for name, value in ours.items() if name != "phone"} | {
-        "other_phones": others,
-        "withheld": phone,
-    }
-
-
-def create_body(ours: Content, location: Location) -> CreateContact:
-    """The request that creates a contact; tags and custom fields travel in it."""
-    tags = {"tags": ours["tags"]} if ours.get("tags") else {}
-    return CreateContact(**_fields(ours, location), **tags)
-
-
-def update_body(write: Content, location: Location) -> UpdateContact:
-    """The request that changes these fields."""
-    return UpdateContact(**_fields(write, location))
-
-
-def _fields(content: Content, location: Location) -> dict[str, Any]:
-    plain = {name: value for name, value in content.items() if name not in CUSTOM and name not in BESIDES}
-    custom = {location.fields[name]: content[name] for name in CUSTOM if name in content}
-    return plain | ({"customFields": custom} if custom else {})
 
 
 def _complete(ours: Content, theirs: Content) -> bool:

@@ -1,8 +1,8 @@
 """Three-way comparison, field by field: what we wrote, what the source says now, what the destination holds.
 
 A field that only the source changed is written. A field that only a person changed at the destination is
-left. Where both did, the person wins and the conflict is reported. An empty value at the source is no
-value: it clears nothing. Pure.
+left. Where both did, the configured side wins, by default the person, and the conflict is reported. An empty
+value at the source is no value: it clears nothing, unless its rule says so. Pure.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ import orjson
 
 from tasks.identity.directory import MEMORY
 from tasks.mapping.marker import as_read
+from tasks.mapping_settings import FieldRule
 
 BESIDES = MEMORY | {"tags"}
 """Entries of a contact's content that are no fields."""
 LONG_TEXTS = frozenset({"body", "description"})
 """Fields the destination may store as HTML: compared as they read."""
+
+
+Policies = Mapping[str, FieldRule]
+NO_POLICIES: Policies = {}
+MERGED = FieldRule()
+"""How a field without a rule of its own is treated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +48,44 @@ def digest(value: Any) -> str:  # noqa: ANN401 - any JSON
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
-def changed(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that the source changed since we last wrote."""
-    return {name: value for name, value in ours.items() if name not in BESIDES and base.get(name) != value}
+def changed(
+    base: Mapping[str, Any], ours: Mapping[str, Any], policies: Policies = NO_POLICIES
+) -> dict[str, Any]:
+    """The fields that the source changed since we last wrote; None for one that is to be emptied."""
+    found = {name: value for name, value in ours.items() if name not in BESIDES and base.get(name) != value}
+    emptied = (name for name, rule in policies.items() if rule.clear and name not in ours)
+    return found | {name: None for name in emptied if base.get(name) not in (None, "")}
 
 
-def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Merge:
-    """Compare a record that we wrote before; tags are `merge_tags`' business."""
+def merge(
+    base: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    policies: Policies = NO_POLICIES,
+) -> Merge:
+    """Compare a record that we wrote before; tags are `merge_tags`' business.
+
+    A field without a policy of its own is merged, and a person's edit wins.
+    """
     write, conflicts = {}, []
-    for name, value in changed(base, ours).items():
-        there = theirs.get(name)
+    news = changed(base, ours, policies)
+    kept = {name: ours[name] for name, rule in policies.items() if rule.policy == "source" and name in ours}
+    for name, value in (news | kept).items():
+        there, rule = theirs.get(name), policies.get(name, MERGED)
         if same(name, there, value):
             continue
-        if same(name, there, base.get(name)):
-            write[name] = value
-        else:
-            conflicts.append(name)
+        match rule.policy:
+            case "source":
+                write[name] = value
+            case "fill":
+                if there in (None, ""):
+                    write[name] = value
+            case _ if same(name, there, base.get(name)):
+                write[name] = value
+            case _:
+                conflicts.append(name)
+                if rule.winner == "source":
+                    write[name] = value
     return Merge(write, tuple(conflicts))
 
 
@@ -76,16 +105,22 @@ def landed(
     return known
 
 
-def fill(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Merge:
-    """Compare a record found at the destination and never written by this ledger: fill what is empty."""
+def fill(ours: Mapping[str, Any], theirs: Mapping[str, Any], policies: Policies = NO_POLICIES) -> Merge:
+    """Compare a record found at the destination and never written by this ledger: fill what is empty.
+
+    What stands there was written by somebody else: it is overwritten only where the source has the last word.
+    """
     write, differing = {}, []
     for name, value in ours.items():
-        if name in BESIDES or same(name, theirs.get(name), value):
+        there, rule = theirs.get(name), policies.get(name, MERGED)
+        if name in BESIDES or same(name, there, value):
             continue
-        if theirs.get(name) in (None, ""):
+        if there in (None, "") or rule.policy == "source":
             write[name] = value
-        else:
+        elif rule.policy == "merge":
             differing.append(name)
+            if rule.winner == "source":
+                write[name] = value
     return Merge(write, tuple(differing))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.engine.merge import digest
 from tasks.errors import ApiError
+from tasks.identity.resolve import Ambiguous
 from tasks.ledger.records import Record
 
 FREE_ATTEMPTS = 5
@@ -19,6 +20,7 @@ LAST_ATTEMPT = 15
 """Refusals after which a record is kept until its source changes or someone acts."""
 NEVER = 32_503_680_000.0
 """The year 3000."""
+DELETED = "deleted_at_destination"
 
 
 def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen: int) -> Record:
@@ -106,7 +108,7 @@ def skipped(before: Record, reason: str, fingerprint: str | None) -> Record:
 
 def left(before: Record, fingerprint: str | None) -> Record:
     """A person deleted it at the destination: it is left so."""
-    return replace(_calm(before), state="left", reason="deleted_at_destination", fingerprint=fingerprint)
+    return replace(_calm(before), state="left", reason=DELETED, fingerprint=fingerprint)
 
 
 def waiting(before: Record, fingerprint: str | None) -> Record:
@@ -114,15 +116,43 @@ def waiting(before: Record, fingerprint: str | None) -> Record:
     return replace(_calm(before), state="waiting", reason="waiting_for_contact", fingerprint=fingerprint)
 
 
-def ambiguous(before: Record, reason: str, candidates: tuple[str, ...], fingerprint: str | None) -> Record:
+def ambiguous(before: Record, verdict: Ambiguous, fingerprint: str | None) -> Record:
     """A person decides which contact it is."""
+    matched = {contact_id: list(keys) for contact_id, keys in verdict.matched.items()}
     return replace(
         _calm(before),
         state="ambiguous",
         reason="ambiguous",
-        error=reason,
-        payload={"candidates": list(candidates)},
+        error=verdict.reason,
+        payload={"candidates": list(verdict.candidates), "matched": matched},
         fingerprint=fingerprint,
+    )
+
+
+def deleted(before: Record) -> Record:
+    """A person deleted it at the destination, and is to say what becomes of it; `released` before."""
+    return replace(_calm(before), state="ambiguous", reason=DELETED, error="deleted at the destination")
+
+
+def is_asked(record: Record) -> bool:
+    """Whether a person is asked about a contact that was deleted at the destination, and has not said."""
+    return record.state == "ambiguous" and record.reason == DELETED and record.decision is None
+
+
+def released(before: Record, decision: str | None = None) -> Record:
+    """It has no place at the destination any more, and is to be brought there anew."""
+    return replace(
+        _calm(before),
+        state="waiting",
+        reason="released",
+        destination_id=None,
+        fingerprint=None,
+        content_hash=None,
+        content=None,
+        origin=None,
+        listed="",
+        activities_at=None,
+        decision=decision,
     )
 
 
@@ -140,12 +170,55 @@ def rejected(
         status=error.status,
         payload=None if payload is None else dict(payload),
         attempts=attempts,
-        next_attempt_at=_next_attempt(attempts),
+        next_attempt_at=next_attempt(attempts),
         fingerprint=fingerprint,
     )
 
 
-def _next_attempt(attempts: int) -> float | None:
+def parting(before: Record, operation: str) -> Record:
+    """A deletion, or the tag that stands for one, is about to leave."""
+    intent = {
+        "operation": operation,
+        "content": before.content or {},
+        "state": before.state,
+        "at": time.time(),
+    }
+    return replace(before, state="unresolved", intent=intent)
+
+
+def is_parting(record: Record) -> bool:
+    """Whether it is not known if a record was deleted, or tagged, for having vanished at the source."""
+    return record.intent is not None and record.intent["operation"].startswith(("delete-", "tag-"))
+
+
+def stays(before: Record) -> Record:
+    """The deletion certainly did not happen: everything is as before."""
+    state = str((before.intent or {})["state"])
+    calm = _calm(before) if state == "synced" else before
+    return replace(calm, state=state, intent=None, missing=before.missing)
+
+
+def gone(before: Record, reason: str, content: Mapping[str, Any] | None = None) -> Record:
+    """It vanished at the source, and what stands at the destination for it is settled."""
+    known = before.content if content is None else dict(content)
+    return replace(
+        _calm(before),
+        state="gone",
+        reason=reason,
+        content=known,
+        content_hash=None if known is None else digest(known),
+        fingerprint=None,
+        activities_at=None,
+    )
+
+
+def removed(before: Record) -> Record:
+    """It vanished at the source and was deleted for it: should it return, it is created anew."""
+    return replace(released(before), state="gone", reason="deleted")
+
+
+def next_attempt(attempts: int) -> float | None:
+    """When what was refused so often is tried again; None: by every run."""
     if attempts < FREE_ATTEMPTS:
         return None
     if attempts >= LAST_ATTEMPT:
@@ -163,4 +236,6 @@ def _calm(before: Record) -> Record:
         payload=None,
         attempts=0,
         next_attempt_at=None,
+        missing=None,
+        decision=None,
     )

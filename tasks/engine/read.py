@@ -15,12 +15,13 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from tasks.engine.merge import digest
+from tasks.engine.missing import STAND_INS, Missing
 from tasks.engine.run import Run
 from tasks.ledger import facts, records
 from tasks.ledger.records import Outline
 from tasks.settings import ACTIVITIES
 from tasks.together import together
-from tasks.voipstudio.activities import Activities, StreamState
+from tasks.voipstudio.activities import Activities, ContactActivities, StreamState
 from tasks.voipstudio.client import row_id
 from tasks.voipstudio.walk import Walk
 
@@ -77,6 +78,7 @@ class Reader:
 
     run: Run
     walk: Walk = field(init=False)
+    missing: Missing = field(init=False)
     activities: Activities | None = None
     _pages: AsyncIterator[list[Any]] = field(init=False)
     _ahead: list[list[Any] | None] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.run.source, limit=self.run.account.source.page_size)
+        self.missing = Missing(self.run)
         self._pages = aiter(self.walk)
         self._salt = digest([repr(self.run.rules)])
 
@@ -113,6 +116,7 @@ class Reader:
         self._whole = frozenset()
         await self._mark_met()
         activities = await self._read_activities(scan) if scan else []
+        await self.missing.stand_ins(scan, self._stand_ins())
         if self._finished:
             await self._end()
         return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self._stand_ins(), self._whole)
@@ -244,8 +248,7 @@ class Reader:
                     }
                     for row in sorted(rows, key=lambda row: row_id(row, *ID_NAMES[entity]) or 0)
                 )
-        whole = [contact.contact_id for contact in read if contact.whole >= asked]
-        return await self._sift_activities(found, whole, frozenset(scan))
+        return await self._sift_activities(found, read, asked, frozenset(scan))
 
     async def _activities(self) -> Activities:
         """The reader of activity lists, made on first need, with what earlier runs knew of the account."""
@@ -275,9 +278,20 @@ class Reader:
         await self.run.database.do(add)
 
     async def _sift_activities(
-        self, found: list[dict[str, Any]], whole: list[str], asked: frozenset[str]
+        self,
+        found: list[dict[str, Any]],
+        read: list[ContactActivities],
+        streams: set[str],
+        asked: frozenset[str],
     ) -> list[dict[str, Any]]:
         run, now = self.run, time.time()
+        whole = frozenset(contact.contact_id for contact in read if contact.whole >= streams)
+        lists = {
+            stream: [contact.contact_id for contact in read if stream in contact.whole]
+            for stream in streams
+            if self.activities and self.activities.states[stream] is StreamState.ON
+        }
+        shown = {(one["entity"], one["source_id"]) for one in found}
 
         def look(connection: Connection) -> dict[tuple[str, str], Outline]:
             known: dict[tuple[str, str], Outline] = {}
@@ -296,13 +310,14 @@ class Reader:
                 changed.append(one)
             else:
                 self._pass_over(one["entity"], before)
-        self._whole = frozenset(whole) & {one["contact_id"] for one in changed}
-        done = frozenset(whole) - self._whole
+        self._whole = whole & {one["contact_id"] for one in changed}
+        done = whole - self._whole
 
         def mark(connection: Connection) -> None:
             records.mark_activities_read(connection, run.name, done, now)
             # until what changed is written, a run that dies must not leave them as read
             records.mark_activities_read(connection, run.name, asked - done, None)
+            self.missing.lists(connection, lists, shown)
 
         await run.database.do(mark)
         return changed
@@ -316,7 +331,7 @@ class Reader:
         )
 
     def _count_stand_ins(self, row: Any) -> None:  # noqa: ANN401 - a raw row
-        for entity, names in (("notes", ("notes",)), ("tasks", ("next_call_at", "nextCallAt"))):
+        for entity, (_, names) in STAND_INS.items():
             if entity in self._stand_ins() and any(row.get(name) for name in names):
                 self.run.findings.count(entity, "read")
                 self.run.findings.count(entity, "unchanged")

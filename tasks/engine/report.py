@@ -37,6 +37,8 @@ class Findings:
     )
     remarks: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(entity, sentence) → how many records it is about."""
+    open_remarks: set[tuple[str, str]] = field(default_factory=set)
+    """Those about records that are not settled: they are told before the others."""
     warnings: list[str] = field(default_factory=list)
     degraded: bool = False
 
@@ -44,9 +46,11 @@ class Findings:
         """Add to one of `COUNTS`."""
         self.counts[entity][outcome] += number
 
-    def remark(self, entity: str, sentence: str, number: int = 1) -> None:
+    def remark(self, entity: str, sentence: str, number: int = 1, *, still_open: bool = False) -> None:
         """Note something about records, to be shown once with their number."""
         self.remarks[entity, sentence] += number
+        if still_open:
+            self.open_remarks.add((entity, sentence))
 
     def warn(self, sentence: str, *, degrades: bool = False) -> None:
         """Note something about the run."""
@@ -56,9 +60,8 @@ class Findings:
 
     def all_warnings(self) -> list[str]:
         """Warnings about the run, then remarks with their numbers."""
-        return self.warnings + [
-            f"{entity}: {number} {sentence}" for (entity, sentence), number in sorted(self.remarks.items())
-        ]
+        ordered = sorted(self.remarks.items(), key=lambda one: (one[0] not in self.open_remarks, one))
+        return self.warnings + [f"{entity}: {number} {sentence}" for (entity, sentence), number in ordered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,12 @@ def entity_counts(findings: Findings, open_records: dict[tuple[str, str], int]) 
     }
 
 
+def cost(report: Report) -> str:
+    """What the run cost at the destination, beside the least that it could have cost."""
+    writes, reads, least = (report.requests[f"destination_{name}"] for name in ("writes", "reads", "least"))
+    return f"requests to the destination: {writes} writes, {reads} reads (at least {least} were needed)"
+
+
 def markdown(report: Report) -> str:
     """The report for people, as markdown."""
     shown = [name for name in COUNTS if any(report.entities[entity].get(name) for entity in report.entities)]
@@ -114,6 +123,8 @@ def markdown(report: Report) -> str:
         "",
         "Requests: "
         + ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in report.requests.items()),
+        "",
+        f"R{cost(report)[1:]}",
     ]
     if report.warnings:
         lines += ["", *(f"- {warning}" for warning in report.warnings)]

@@ -18,23 +18,27 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from tasks.engine.report import OPEN, Findings, Report, Status, entity_counts
+from tasks.engine.vault import Vault
 from tasks.errors import Fatal, QuotaSpent
-from tasks.highlevel.access import BearerToken
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
-from tasks.identity.location import Location, learn
-from tasks.ledger import facts, migrate, records
+from tasks.identity.location import Location, complete, learn
+from tasks.identity.needs import Needs
+from tasks.ledger import effects, facts, migrate, records
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
+from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
+from tasks.outlets import text_of
+from tasks.redaction import redact_text
 from tasks.settings import ENTITIES, Account, Settings
 from tasks.transport import Transport
-from tasks.values import resolve_secret
-from tasks.voipstudio.client import ApiKey, VoipStudio
+from tasks.voipstudio.client import VoipStudio
+from tasks.webhook import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,10 @@ class Run:
     about: dict[str, Any]
     source_wire: Transport
     destination_wire: Transport
+    webhooks: Webhooks
     walk: int
+    routes_from: float | None
+    """When the account's first sync was complete: whom we met before that is history to routes."""
     findings: Findings = field(default_factory=Findings)
     started: float = field(default_factory=time.time)
     stop_reason: str | None = None
@@ -73,6 +80,13 @@ class Run:
     """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
     lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first
     sync into a location that we never wrote to does without: two requests a contact would cost too much."""
+    source_total: int | None = None
+    """How many contacts the source says it has."""
+    newcomers: int = 0
+    """Contacts of the batch under way that are to be resolved."""
+    freed: set[str] = field(default_factory=set)
+    """E-mail addresses and phone numbers that a contact of the location has no more."""
+    _location: Location | None = None
     _directory: Directory | None = None
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -80,6 +94,11 @@ class Run:
     def entities(self) -> tuple[str, ...]:
         """The entities this run writes."""
         return tuple(entity for entity in ENTITIES if not self.options.only or entity in self.options.only)
+
+    @property
+    def index_pages(self) -> int:
+        """Pages of the location's search index that were read."""
+        return self._directory.pages if self._directory else 0
 
     @property
     def full(self) -> bool:
@@ -109,17 +128,44 @@ class Run:
         """The location's contacts, brought up to date once a run, on first need."""
         async with self._learning:
             if self._directory is None:
-                location = await self.location(again=self.full)
-                directory = Directory(self.database, self.name, location)
+                learnt = await self._learn()
+                directory = Directory(self.database, self.name, learnt, freed=self.freed)
                 lag = self.account.destination.search_lag_seconds
-                known = await directory.refresh(self.api, lag=lag, whole=self.full)
-                self.looks_up = location.allows_duplicates and (known or location.known_before)
+                refreshing = directory.refresh(
+                    self.api, lag=lag, again=self.full, newcomers=await self._newcomers()
+                )
+                location, known = await asyncio.gather(
+                    complete(self.api, self.database, self.name, learnt), refreshing
+                )
+                seen = directory.whole and not (known or location.known_before)
+                self.looks_up = location.allows_duplicates and not seen
+                directory.location = self._location = location
                 self._directory = directory
             return self._directory
 
-    async def location(self, *, again: bool = False) -> Location:
-        """What is known of the location."""
-        return await learn(self.api, self.database, self.name, self.account.mapping, again=again)
+    async def _newcomers(self) -> int:
+        """How many contacts are to be resolved, for all we know: what the source has and we never met."""
+        known = await self.database.look(lambda connection: records.count_known(connection, self.name))
+        return max(self.newcomers, (self.source_total or 0) - known)
+
+    async def location(self) -> Location:
+        """What is known of the location, which holds our custom fields from then on."""
+        async with self._learning:
+            self._location = await complete(self.api, self.database, self.name, await self._learn())
+            return self._location
+
+    async def learn(self) -> Location:
+        """What is known of the location, where nothing need be written there; the mapping fits it."""
+        async with self._learning:
+            return await self._learn()
+
+    async def _learn(self) -> Location:
+        if self._location is None:
+            needs = Needs.of(self.name, self.account)
+            self._location = await learn(
+                self.api, self.source, self.database, self.name, needs, again=self.full
+            )
+        return self._location
 
 
 @asynccontextmanager
@@ -133,13 +179,14 @@ async def open_run(
         LedgerUnavailable: the state database cannot be used.
     """
     account = settings.account(name)
-    key = resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
-    token = resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
+    webhooks = Webhooks(account.mapping.routes, where=f"accounts.{name}.mapping.routes")
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
-    database = Database(open_engine(settings.state.url))
+    database = Database(open_engine(settings.state.url, Sealer.of_ledger(settings.state)))
     try:
         await database.do(migrate.upgrade)
+        vault = Vault(name, settings, database)
+        source, destination = await asyncio.to_thread(lambda: (vault.source(), vault.destination()))
         async with hold(
             database,
             account.destination.location_id,
@@ -153,12 +200,12 @@ async def open_run(
             if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
                 quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
             source_wire = Transport(
-                "VoIPstudio", account.source.base_url, ApiKey(key), connections=account.source.concurrency + 1
+                "VoIPstudio", account.source.base_url, source, connections=account.source.concurrency + 1
             )
             destination_wire = Transport(
                 "HighLevel",
                 account.destination.base_url,
-                BearerToken(token),
+                destination,
                 pacer=LeasedQuota(quota, lease),
                 connections=account.destination.concurrency,
             )
@@ -182,7 +229,9 @@ async def open_run(
                     about=about,
                     source_wire=source_wire,
                     destination_wire=destination_wire,
+                    webhooks=webhooks,
                     walk=await database.do(lambda connection: _begin_walk(connection, name)),
+                    routes_from=await database.look(lambda connection: _routes_from(connection, name)),
                 )
                 await database.do(lambda connection: _begin(connection, run, kind))
                 with _stop_on_signals(run):
@@ -191,6 +240,7 @@ async def open_run(
                 await source_wire.close()
                 await destination_wire.close()
     finally:
+        await webhooks.close()
         database.close()
 
 
@@ -212,10 +262,12 @@ class LeasedQuota:
         self.quota.observe(permit, status, headers)
 
 
+ROUTES_FROM = "routes_from"
+"""Fact: learnt when a run first walked the whole source and came to its end."""
 SHOWN = 5
 """Ambiguous contacts that a report names."""
 REMEDIES = {
-    "ambiguous": "ambiguous: merge the candidates in HighLevel, or enter the VoIPstudio id in the right one",
+    "ambiguous": "ambiguous: `voipsync review` lists them, `voipsync link` settles them",
     "waiting": "waiting for their contact",
     "unresolved": "unresolved: whether they arrived could not be asked; the next run asks again",
 }
@@ -224,18 +276,23 @@ REMEDIES = {
 async def conclude(run: Run, error: BaseException | None = None) -> Report:
     """Decide how the run ended, from the ledger's counts, and keep its report."""
     if error is not None:
-        run.findings.warnings.insert(0, str(error) or type(error).__name__)
+        run.findings.warnings.insert(0, text_of(error))
     open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
     rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
-        run.findings.remark(entity, f"rejected ({reason})", number)
+        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
     for (entity, state), number in open_records.items():
         if state in REMEDIES:
-            run.findings.remark(entity, REMEDIES[state], number)
-    for source_id, candidates in await run.database.look(
-        lambda connection: records.ambiguous(connection, run.name, SHOWN)
+            run.findings.remark(entity, REMEDIES[state], number, still_open=True)
+    for record in await run.database.look(lambda connection: records.ambiguous(connection, run.name, SHOWN)):
+        candidates = ", ".join((record.payload or {}).get("candidates", ()))
+        may_be = f" may be any of: {candidates}" if candidates else f": {record.error}"
+        run.findings.warn(f"contact {record.source_id}{may_be}")
+    for action, reason, number, why in await run.database.look(
+        lambda connection: effects.count_open(connection, run.name)
     ):
-        run.findings.warn(f"contact {source_id} may be any of: {', '.join(candidates) or 'not known'}")
+        told = f"routes: {number} {action} not done yet ({reason})"
+        run.findings.warn(f"{told}: {why}" if why else told, degrades=True)
     entities = entity_counts(run.findings, open_records)
     unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
     degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)
@@ -252,10 +309,11 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
             "source": source.reads,
             "destination_reads": destination.reads,
             "destination_writes": destination.writes,
+            "destination_least": _least(run, entities),
             "throttled": source.throttled + destination.throttled,
             "retried": source.retried + destination.retried,
         },
-        warnings=run.findings.all_warnings(),
+        warnings=[redact_text(warning) for warning in run.findings.all_warnings()],
         seconds=round(time.time() - run.started, 3),
     )
     done = (
@@ -267,11 +325,22 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     return report
 
 
+def _least(run: Run, entities: Mapping[str, Mapping[str, int]]) -> int:
+    """How many requests the destination could not be spared: one a record written, and the index's pages."""
+    written = sum(counts[name] for counts in entities.values() for name in ("created", "updated", "deleted"))
+    return written + run.index_pages
+
+
 def _begin_walk(connection: Connection, account: str) -> int:
     known = facts.get(connection, account, "walk")
     number = (known[0] if known else 0) + 1
     facts.put(connection, account, "walk", number)
     return int(number)
+
+
+def _routes_from(connection: Connection, account: str) -> float | None:
+    known = facts.get(connection, account, ROUTES_FROM)
+    return known[1] if known else None
 
 
 def _begin(connection: Connection, run: Run, kind: str) -> None:

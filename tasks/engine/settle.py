@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from tasks.engine import outcome
 from tasks.engine.children import ChildWriter
-from tasks.engine.contacts import ContactWriter
+from tasks.engine.routes import crossed
 from tasks.engine.run import Run
+from tasks.engine.seek import Seeker
 from tasks.engine.shape import Bundle
 from tasks.engine.write import CHILDREN, Writer
 from tasks.errors import ApiError
@@ -30,7 +31,8 @@ SENDINGS = 3
 
 async def settle(run: Run, writer: Writer) -> int:
     """Settle all open intents; return how many there were."""
-    opened = await run.database.look(lambda connection: records.with_intent(connection, run.name))
+    known = await run.database.look(lambda connection: records.with_intent(connection, run.name))
+    opened = [record for record in known if not outcome.is_parting(record)]
     if not opened:
         return 0
     changes = [record for record in opened if record.destination_id is not None]
@@ -80,14 +82,18 @@ async def _is_absent(run: Run, record: Record) -> bool:
     if found is None:
         return True
     done = outcome.synced(record, found, ours, record.fingerprint)
-    await run.journal.save(replace(done, origin="created") if record.entity == "contacts" else done)
+    if record.entity == "contacts":
+        started = crossed(run, record, done, ours.get("tags", []))
+        await run.journal.save(replace(done, origin="created"), effects=started)
+    else:
+        await run.journal.save(done)
     run.findings.count(record.entity, "recovered")
     return False
 
 
 async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None:
     if record.entity == "contacts":
-        return await ContactWriter(run).probe(ours)
+        return await Seeker(run).probe(ours)
     parents = await run.database.look(
         lambda connection: records.load(connection, run.name, "contacts", [record.parent_id or ""])
     )

@@ -6,14 +6,15 @@ Pure: no ledger, no network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from tasks.engine.read import Batch
+from tasks.highlevel.custom_values import as_stored
 from tasks.mapping import appointment, contact, crm_task, note, stand_ins
-from tasks.mapping.desired import Mapped, Refused, Skipped
+from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
 from tasks.mapping.rules import Rules
 from tasks.voipstudio.models import Appointment, Contact, CrmTask, Note, parse_rows
 
@@ -75,9 +76,21 @@ def _contacts(frame: pd.DataFrame, rules: Rules) -> Iterator[tuple[str, str, Map
         rows = frame.iloc[start : start + PORTION]
         models, refused = _parse("contacts", Contact, rows)
         mapped = contact.contacts(contact.frame_of(list(models.values())), rules)
-        by_id = refused | {one.source_id: one for one in mapped}
+        by_id = refused | {one.source_id: _stored(one, rules) for one in mapped}
         for source_id, fingerprint in zip(rows["source_id"], rows["fingerprint"], strict=True):
             yield source_id, fingerprint, by_id[source_id], models.get(source_id)
+
+
+def _stored(mapped: Mapped, rules: Rules) -> Mapped:
+    """With its custom fields in the form in which the location will show them."""
+    if not isinstance(mapped, Desired) or not rules.kinds:
+        return mapped
+    known = rules.kinds
+    content = {
+        name: as_stored(known[name], value) if name in known else value
+        for name, value in mapped.content.items()
+    }
+    return replace(mapped, content=content)
 
 
 def _activities(entity: str, frame: pd.DataFrame, rules: Rules) -> list[tuple[str, str, str, Mapped]]:

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, select
 
 from tasks.engine.report import OPEN
 from tasks.errors import Busy
-from tasks.ledger import migrate, records
+from tasks.ledger import effects, migrate, records
 from tasks.ledger.database import opened
 from tasks.ledger.lease import described, holder
+from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import leases, runs
-from tasks.settings import Account
+from tasks.settings import Account, State
 
 LAST_RUNS = 5
 
@@ -34,9 +35,9 @@ def refuse_if_held(url: str, account: Account) -> None:
         raise Busy(f"the location is held by {described(held)}")
 
 
-def standings(url: str, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
-    """Return how each of these accounts stands in the ledger at ``url``."""
-    with opened(url) as database:
+def standings(state: State, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:
+    """Return how each of these accounts stands in the ledger."""
+    with opened(state.url, Sealer.of_ledger(state)) as database:
         if database.now_look(migrate.level) != migrate.HEAD:
             database.now_do(migrate.upgrade)
         return [
@@ -52,7 +53,7 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
     ).all()
     succeeded = connection.execute(
         select(runs.c.finished_at)
-        .where(runs.c.account == name, runs.c.status.in_(("ok", "degraded")))
+        .where(runs.c.account == name, runs.c.kind != "link", runs.c.status.in_(("ok", "degraded")))
         .order_by(runs.c.finished_at.desc())
         .limit(1)
     ).scalar()
@@ -67,6 +68,7 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
             for entity in sorted({entity for entity, _ in counts})
         },
         "open": sum(number for (_, state), number in counts.items() if state in OPEN),
+        "open_effects": sum(number for _, _, number, _ in effects.count_open(connection, name)),
         "rejected": [
             {"entity": entity, "reason": reason, "records": number}
             for entity, reason, number in records.count_rejects(connection, name)

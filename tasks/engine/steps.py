@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from tasks.engine.deletes import Deletes
+from tasks.engine.effects import Effects
+from tasks.engine.parting import Parting
 from tasks.engine.read import Batch, Reader
 from tasks.engine.report import Report
-from tasks.engine.run import Run, conclude, open_run
+from tasks.engine.run import ROUTES_FROM, Run, conclude, open_run
 from tasks.engine.settle import settle
 from tasks.engine.shape import Work, bundles
 from tasks.engine.write import Writer
-from tasks.errors import VoipsyncError
+from tasks.errors import ApiError, Fatal, VoipsyncError
+from tasks.ledger import facts
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
 
@@ -52,32 +56,49 @@ class Steps:
         self.run = run
         self.reader = Reader(run)
         self.writer = Writer(run)
+        self.effects = Effects(run)
         self.done = 0
         self.error: VoipsyncError | None = None
         self.shown: object = None
 
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
+        await Parting(self.run).settle()
         return await settle(self.run, self.writer)
 
     async def read(self) -> Batch | None:
         """Read on until there is a batch of changes; None at the end."""
         return await self.reader.next()
 
-    def map(self, batch: Batch) -> Work:
-        """What the destination should hold."""
-        return Work(bundles(batch, self.run.rules), batch.read)
+    async def map(self, batch: Batch) -> Work:
+        """What the destination should hold; the mapping is checked against the location before that."""
+        location = await self.run.learn()
+        return Work(bundles(batch, self.run.rules.at(location.users, location.kinds)), batch.read)
 
     async def write(self, work: Work) -> int:
         """Bring it there, after those in more of a hurry."""
         await self.run.step_aside()
+        self.run.source_total = self.reader.walk.total
         await self.writer.load(work.bundles, advance=self._advance)
-        await self.reader.written(work.read)
+        await self.reader.written(work.read - {one.contact_id for one in self.writer.resolver.put_off})
+        await self.effects.perform()
         return len(work.bundles)
 
     async def finish(self) -> int:
-        """Establish the truth about what this run left unknown."""
-        return await settle(self.run, self.writer)
+        """Delete what vanished, establish the truth about what is unknown, do what routes have open."""
+        await self.writer.finish(advance=self._advance)
+        await Deletes(self.run).mirror(self.reader.walk, self.reader.missing.found)
+        await self.writer.give_back()
+        settled = await settle(self.run, self.writer)
+        await self._end_history()
+        await self.effects.perform()
+        return settled
+
+    async def _end_history(self) -> None:
+        """Where this was the account's first complete sync: what is met from now on is new to routes."""
+        run = self.run
+        if run.routes_from is None and self.reader.walk.complete and "contacts" in run.entities:
+            await run.database.do(lambda connection: facts.put(connection, run.name, ROUTES_FROM, run.walk))
 
     @property
     def progress(self) -> Progress:
@@ -118,7 +139,7 @@ async def turn(steps: Steps) -> None:
         while (batch := await ahead) is not None:
             ahead = asyncio.create_task(steps.read())
             if len(batch):
-                await steps.write(steps.map(batch))
+                await steps.write(await steps.map(batch))
     finally:
         ahead.cancel()
         await asyncio.wait([ahead])
@@ -130,6 +151,6 @@ async def sync_once(account: str, options: SyncOptions, settings: Settings | Non
     async with open_steps(account, options, settings) as steps:
         try:
             await turn(steps)
-        except VoipsyncError as error:
+        except (Fatal, ApiError) as error:
             steps.error = error
         return await steps.conclude()

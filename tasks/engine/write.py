@@ -1,14 +1,11 @@
-"""Executes what a batch asks for: contacts before their children, different contacts at the same time.
-
-New contacts are resolved against the location's directory first. Those that share an e-mail or phone
-among themselves are taken one after the other, so that the second sees what the first became.
-"""
+"""Executes what a batch asks for: contacts before their children, different contacts at the same time."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tasks.engine import outcome
@@ -18,10 +15,13 @@ from tasks.engine.entities.appointments import Appointments
 from tasks.engine.entities.child import Child
 from tasks.engine.entities.crm_tasks import CrmTasks
 from tasks.engine.entities.notes import Notes
+from tasks.engine.gone import ContactGone, vanished
 from tasks.engine.run import Run
 from tasks.engine.shape import Bundle
+from tasks.engine.twins import restored, withhold
+from tasks.engine.who import Resolver
 from tasks.errors import ApiError, RejectedRecord
-from tasks.identity.resolve import Adopt, Ambiguous, Create, Verdict, resolve
+from tasks.identity.resolve import Adopt, Ambiguous, Create, Verdict
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired, Refused, Skipped
@@ -29,8 +29,6 @@ from tasks.together import together
 
 CHILDREN: dict[str, Child] = {"notes": Notes(), "tasks": CrmTasks(), "appointments": Appointments()}
 """A new entity under a contact is one file and one line here."""
-ROUNDS = 4
-"""How often one contact is resolved anew before it is called ambiguous."""
 
 
 @dataclass(slots=True)
@@ -39,10 +37,14 @@ class Writer:
 
     run: Run
     contacts: ContactWriter = field(init=False)
-    _known: dict[str, dict[str, Record]] = field(default_factory=dict)
+    resolver: Resolver = field(init=False)
+    _known: dict[str, dict[str, Record]] = field(
+        default_factory=lambda: {entity: {} for entity in ("contacts", *CHILDREN)}
+    )
 
     def __post_init__(self) -> None:
         self.contacts = ContactWriter(self.run)
+        self.resolver = Resolver(self.run, self.contacts.refused_by)
 
     async def load(
         self, bundles: Sequence[Bundle], *, advance: Callable[[int], None] = lambda _: None
@@ -52,12 +54,50 @@ class Writer:
         Raises:
             Fatal: the run cannot go on; what was done is recorded, what was under way is known as unknown.
         """
+        if not bundles:
+            return
+        await self.run.learn()
         await self._look_up(bundles)
         waiting, rounds = list(bundles), dict.fromkeys((bundle.contact_id for bundle in bundles), 0)
         while waiting:
-            now, later = await self._resolve(waiting, rounds)
+            now, later = await self.resolver.turns(waiting, self._known["contacts"], rounds)
             again = await self._all(now, advance)
             waiting = [*again, *later]
+        await self.give_back()
+
+    async def finish(self, *, advance: Callable[[int], None] = lambda _: None) -> None:
+        """At the end of the source: bring those there who depended on somebody who could still have come."""
+        self.resolver.at_end = True
+        put_off, self.resolver.put_off = self.resolver.put_off, []
+        await self.load(put_off, advance=advance)
+
+    async def _look_up_activities(self, bundle: Bundle, more: Sequence[Desired]) -> None:
+        """Read the records of a contact's activities again, after they lost their place."""
+        for entity in CHILDREN:
+            ids = [one.source_id for one in [*bundle.children.get(entity, ()), *more] if one.entity == entity]
+            load = partial(records.load, account=self.run.name, entity=entity, ids=ids)
+            self._known[entity] |= await self.run.database.look(load)
+
+    async def give_back(self) -> None:
+        """Write e-mails and phones that were another's until now, and need not be withheld any more."""
+        name = self.run.name
+        while (self.run.freed or self.contacts.waiting) and "contacts" in self.run.entities:
+            freed, waiting = set(self.run.freed), set(self.contacts.waiting)
+            self.run.freed.clear()
+            self.contacts.waiting.clear()
+            due = await self.run.database.look(partial(records.withholding, account=name, keys=freed))
+            look = partial(records.load, account=name, entity="contacts", ids=waiting)
+            due += (anew := list((await self.run.database.look(look)).values()))
+            due += await self.contacts.outdated(anew)
+            bundles = []
+            for record in {record.source_id: record for record in due}.values():
+                self._known["contacts"][record.source_id] = record
+                desired = Desired("contacts", record.source_id, None, restored(record.content or {}))
+                fingerprints = {record.key: record.fingerprint or ""}
+                bundles.append(Bundle(record.source_id, desired, fingerprints=fingerprints))
+            self.contacts.again = True
+            await self._all([(bundle, None) for bundle in bundles], lambda _: None)
+            self.contacts.again = False
 
     async def _look_up(self, bundles: Sequence[Bundle]) -> None:
         name = self.run.name
@@ -70,41 +110,6 @@ class Writer:
             lambda connection: {
                 entity: records.load(connection, name, entity, ids) for entity, ids in wanted.items()
             }
-        )
-
-    async def _resolve(
-        self, bundles: list[Bundle], rounds: dict[str, int]
-    ) -> tuple[list[tuple[Bundle, Verdict | None]], list[Bundle]]:
-        """Say which contact each new one is at the destination; put off those that depend on another."""
-        new = [bundle for bundle in bundles if self._is_new(bundle)]
-        ready: list[tuple[Bundle, Verdict | None]] = [(one, None) for one in bundles if not self._is_new(one)]
-        if not new:
-            return ready, []
-        directory = await self.run.directory()
-        candidates = await directory.candidates([_content(bundle) for bundle in new])
-        later, claimed = [], set[tuple[str, str]]()
-        for bundle in new:
-            content = _content(bundle)
-            keys = {(name, content[name]) for name in ("email", "phone") if content.get(name)}
-            if keys & claimed:
-                later.append(bundle)
-                continue
-            claimed |= keys
-            verdict = resolve(content, candidates)
-            rounds[bundle.contact_id] += 1
-            if rounds[bundle.contact_id] > ROUNDS and not isinstance(verdict, Ambiguous):
-                verdict = Ambiguous(
-                    (), "the location refuses it as a duplicate of a contact that it does not show"
-                )
-            ready.append((bundle, verdict))
-        return ready, later
-
-    def _is_new(self, bundle: Bundle) -> bool:
-        before = self._known["contacts"].get(bundle.contact_id)
-        return (
-            isinstance(bundle.contact, Desired)
-            and "contacts" in self.run.entities
-            and (before is None or (before.destination_id is None and before.intent is None))
         )
 
     async def _all(
@@ -137,6 +142,9 @@ class Writer:
                 parent = await self.contacts.reject(
                     before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
                 )
+            except ContactGone:
+                self.run.findings.count("contacts", "skipped")
+                return await self._vanished(bundle)
             if parent is None:
                 return False
             self._known["contacts"][bundle.contact_id] = parent
@@ -147,7 +155,24 @@ class Writer:
         ]
         await together(self._chain(chain, bundle) for chain in chains)
         await self._remember_listings(chains)
-        return True
+        return not any(chain.contact_gone for chain in chains) or await self._vanished(bundle)
+
+    async def _vanished(self, bundle: Bundle) -> bool:
+        """A linked contact is not there any more: record what comes of it; False where it is placed anew."""
+        before = self._known["contacts"][bundle.contact_id]
+        said = bundle.contact.content if isinstance(bundle.contact, Desired) else None
+        fingerprint = bundle.fingerprints.setdefault(before.key, before.fingerprint or "")
+        after = await vanished(self.run, before, said, fingerprint)
+        self._known["contacts"][bundle.contact_id] = after.contact
+        await self._look_up_activities(bundle, [one for one, _ in after.activities])
+        if after.contact.state != "waiting":
+            return await self._bundle(replace(bundle, contact=None), None)
+        bundle.contact = Desired("contacts", bundle.contact_id, None, after.content)
+        for one, mark in after.activities:
+            if (one.entity, one.source_id) not in bundle.fingerprints:
+                bundle.children.setdefault(one.entity, []).append(one)
+                bundle.fingerprints[one.entity, one.source_id] = mark
+        return False
 
     async def _chain(self, chain: ChildWriter, bundle: Bundle) -> None:
         for child in bundle.children[chain.kind.entity]:
@@ -168,6 +193,8 @@ class Writer:
     async def _contact(self, bundle: Bundle, verdict: Verdict | None, before: Record | None) -> Record | None:
         fingerprint = bundle.fingerprints["contacts", bundle.contact_id]
         record = before or self._blank(bundle)
+        if outcome.is_parting(record):
+            return record  # whether it was deleted is not known: nothing is sent before that is settled
         record = replace(record, seen=self.run.walk)
         match bundle.contact:
             case Skipped(reason="no_email_or_phone") if record.destination_id:
@@ -188,18 +215,50 @@ class Writer:
     async def _place(
         self, record: Record, ours: dict[str, Any], fingerprint: str, verdict: Verdict | None
     ) -> Record | None:
-        if record.state == "left":
+        leaves = outcome.is_asked(record) and self.run.account.mapping.deleted_contacts == "leave"
+        if record.state == "left" or leaves:
             return await self._save(outcome.left(record, fingerprint), "skipped")
         match verdict:
-            case Create(with_phone=with_phone):
-                return await self.contacts.create(record, ours, fingerprint, with_phone=with_phone)
-            case Adopt(contact_id=contact_id, with_phone=with_phone):
-                return await self.contacts.adopt(record, ours, fingerprint, contact_id, with_phone=with_phone)
-            case Ambiguous(candidates=candidates, reason=reason):
-                return await self._save(outcome.ambiguous(record, reason, candidates, fingerprint), None)
+            case Create():
+                allowed = self._allowed(ours, verdict)
+                if not allowed.get("email") and not allowed.get("phone"):
+                    return await self._keyless(record, ours, allowed, fingerprint)
+                return await self.contacts.create(record, allowed, fingerprint)
+            case Adopt(contact_id=contact_id):
+                ours = self._allowed(ours, verdict)
+                linked = await self.contacts.adopt(record, ours, fingerprint, contact_id)
+                if linked is None and record.decision:
+                    verdict = Ambiguous((), "the contact that it was linked to is not there any more")
+                    return await self._save(outcome.ambiguous(record, verdict, fingerprint), None)
+                return linked
+            case Ambiguous(candidates=candidates):
+                told = (record.payload or {}).get("candidates") if record.state == "ambiguous" else None
+                if list(candidates) != told and not await self.contacts.seek.are_there(candidates):
+                    return None
+                return await self._save(outcome.ambiguous(record, verdict, fingerprint), None)
         if record.destination_id:
             return await self.contacts.update(record, ours, fingerprint)
         return record  # its create is still unresolved: nothing is sent before that is known
+
+    async def _keyless(
+        self, record: Record, ours: dict[str, Any], allowed: dict[str, Any], fingerprint: str
+    ) -> Record | None:
+        """Whoever is to be created, although both keys are others': look whether they still are."""
+        for name in ("email", "phone"):
+            value = ours.get(name)
+            if value and not await self.contacts.seek.is_taken(name, value, "", ask=True):
+                return None
+        why = "its e-mail and phone are other contacts', and the API takes nobody without either"
+        error = RejectedRecord(why, reason="no_key_left")
+        return await self.contacts.reject(record, error, allowed, fingerprint)
+
+    def _allowed(self, ours: dict[str, Any], verdict: Create | Adopt) -> dict[str, Any]:
+        """Without the keys that are another contact's."""
+        for name, allowed in (("phone", verdict.with_phone), ("email", verdict.with_email)):
+            if not allowed and ours.get(name):
+                ours = withhold(ours, name)
+                self.contacts.tell_withheld(name)
+        return ours
 
     def _blank(self, bundle: Bundle) -> Record:
         return outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
@@ -209,8 +268,3 @@ class Writer:
         if count:
             self.run.findings.count("contacts", count)
         return record
-
-
-def _content(bundle: Bundle) -> dict[str, Any]:
-    assert isinstance(bundle.contact, Desired)  # noqa: S101 - narrows the type
-    return bundle.contact.content

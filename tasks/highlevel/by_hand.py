@@ -6,21 +6,29 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import httpx
+
 from tasks.errors import ConfigurationError
-from tasks.highlevel.access import BearerToken
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.operations import OPERATIONS
 from tasks.highlevel.quota import Quota
 from tasks.redaction import redact
 from tasks.settings import Account
 from tasks.transport import Transport
-from tasks.values import resolve_secret
 
 
 async def call_by_hand(
-    name: str, account: Account, operation: str, values: Sequence[str], *, clear: bool
+    name: str, account: Account, access: httpx.Auth, operation: str, values: Sequence[str], *, clear: bool
 ) -> Any:  # noqa: ANN401 - any JSON
-    """Run one operation and return the service's JSON, personal data masked unless ``clear``.
+    """Run one operation and return the service's JSON, secrets masked, and personal data unless ``clear``.
+
+    Args:
+        name: the account's.
+        account: its settings.
+        access: its credential.
+        operation: of the catalogue.
+        values: ``key=value``, each.
+        clear: whether personal data is shown.
 
     Raises:
         ConfigurationError: there is no such operation, or it does not take these values.
@@ -29,11 +37,10 @@ async def call_by_hand(
         raise ConfigurationError(f"unknown operation {operation!r}: `voipsync operations` lists them")
     path, query, body = OPERATIONS[operation].sort_out(dict(map(_value, values)))
     destination = account.destination
-    token = resolve_secret(destination.token, where=f"accounts.{name}.destination.token")
     wire = Transport(
         "HighLevel",
         destination.base_url,
-        BearerToken(token),
+        access,
         pacer=Quota(destination.quota, where=f"accounts.{name}.destination.quota"),
     )
     try:
@@ -41,7 +48,7 @@ async def call_by_hand(
         answer = await api.send(operation, path=path, query=query, body=body or None)
     finally:
         await wire.close()
-    return answer.data if clear else redact(answer.data)
+    return redact(answer.data, clear=clear)
 
 
 def _value(given: str) -> tuple[str, Any]:

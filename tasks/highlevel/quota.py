@@ -23,7 +23,8 @@ from tasks.errors import ServiceUnavailable
 from tasks.highlevel.daily import Day, number
 from tasks.highlevel.latency import LONGEST, Latency
 from tasks.settings import Quota as QuotaSettings
-from tasks.transport import Clock, Sleep, retry_after
+from tasks.transport import Clock, Sleep
+from tasks.wire import retry_after
 
 PATIENCE = 60.0
 """The longest pause asked for with ``Retry-After`` that is waited out."""

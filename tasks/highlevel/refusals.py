@@ -22,15 +22,23 @@ _GONE = re.compile(
 _REASONS = (
     (re.compile(r"slot\b.*\bno longer available", re.IGNORECASE), "slot_taken"),
     (re.compile(r"user id (?:is )?not part of (?:the )?calendar team", re.IGNORECASE), "not_in_team"),
+    (
+        re.compile(
+            r"\b(?:assignedTo|assignedUserId|userId|user)\b[^.;]*\b(?:valid|exists?|found|belongs?)\b",
+            re.IGNORECASE,
+        ),
+        "unknown_user",
+    ),
+)
+_EXPIRED = (
+    "the token is wrong, expired or was rotated: put the current one where destination.token points, or run "
+    "`voipsync auth highlevel connect`"
 )
 _REMEDIES = (
-    (
-        re.compile(r"invalid jwt|access token is invalid", re.IGNORECASE),
-        "the token is wrong, expired or was rotated: put the current one where destination.token points",
-    ),
+    (re.compile(r"invalid jwt|access token is invalid", re.IGNORECASE), _EXPIRED),
     (
         re.compile(r"not authorized for this scope", re.IGNORECASE),
-        "the token lacks the scope {scope}: add it to the private integration",
+        "the token lacks the scope {scope}: add it to the private integration, or connect the app again",
     ),
     (
         re.compile(r"user type mismatch", re.IGNORECASE),
@@ -38,7 +46,7 @@ _REMEDIES = (
     ),
     (
         re.compile(r"authclass type is not allowed", re.IGNORECASE),
-        "this is a company's token: use one of the location",
+        "this is a company's token: use one of the location, or name its app in destination.oauth",
     ),
     (
         re.compile(r"version header", re.IGNORECASE),
@@ -91,6 +99,12 @@ def refusal(operation: Operation, answer: Answer) -> VoipsyncError:
         return NotFound(message, status=status, reason="not_found")
     reason = next((code for pattern, code in _REASONS if pattern.search(text)), "")
     return RejectedRecord(message, status=status, reason=reason)
+
+
+def may_be_expired(answer: Answer) -> bool:
+    """Whether a 401 may pass with a renewed token: not where it is about scope, kind, version or location."""
+    remedies = (remedy for pattern, remedy in _REMEDIES if pattern.search(server_message(answer.data)))
+    return next(remedies, _EXPIRED) == _EXPIRED
 
 
 def server_message(data: object) -> str:

@@ -7,8 +7,10 @@ and an embedded database sees one writer per process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from tasks.errors import ConfigurationError, LedgerUnavailable
+from tasks.ledger.sealing import Sealer, bind
 
 T = TypeVar("T")
 
@@ -39,8 +42,10 @@ _POSTGRESQL = {
 """Connection parameters where the URL gives none of its own."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, sealer: Sealer | None = None) -> Engine:
     """Return an engine for ``[state] url``; the file of an embedded database is made private (0600).
+
+    With a ``sealer`` personal data is kept encrypted.
 
     Raises:
         ConfigurationError: the URL is malformed, or its driver is not one of ours.
@@ -53,27 +58,29 @@ def open_engine(url: str) -> Engine:
         raise ConfigurationError("state.url: write an @ in the user name or password as %40")
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(parsed.set(drivername="sqlite+pysqlite"))
+            engine = _sqlite(parsed.set(drivername="sqlite+pysqlite"))
         case "postgresql":
-            return create_engine(
+            engine = create_engine(
                 parsed.set(drivername="postgresql+psycopg"),
+                hide_parameters=True,
                 pool_pre_ping=True,
                 pool_size=2,
                 connect_args={name: value for name, value in _POSTGRESQL.items() if name not in parsed.query},
             )
         case other:
             raise ConfigurationError(f"state.url: {other} is not supported; use sqlite or postgresql")
+    if sealer is not None:
+        bind(engine.dialect, sealer)
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigurationError("state.url names no file: what is only in memory is sent twice")
-    path = Path(url.database)
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise LedgerUnavailable(f"state.url: cannot open {path}: {error.strerror}") from None
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    _make_private(Path(url.database))
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own types
@@ -89,6 +96,24 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner alone, or narrow the one that is there, and what SQLite keeps beside it.
+
+    One that is there is not opened: closing it would end the locks that this process has on it (SQLite docs).
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+            raise LedgerUnavailable(f"state.url: cannot open {path}: no file that we may write") from None
+    except OSError as error:
+        raise LedgerUnavailable(f"state.url: cannot open {path}: {error.strerror}") from None
+    for one in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if (mode := stat.S_IMODE(one.stat().st_mode)) & 0o077:
+                one.chmod(mode & 0o700)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -137,6 +162,25 @@ class Database:
         """As `now_look`, without holding up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_look, work)
 
+    def scrub(self) -> None:
+        """Leave nothing of what was overwritten in an embedded database's file.
+
+        PostgreSQL does so by itself in the end (VACUUM), but for its own logs and backups.
+
+        Raises:
+            LedgerUnavailable: the database is locked or full.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        raw = self.engine.raw_connection()
+        try:
+            for statement in ("PRAGMA query_only=0", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                raw.cursor().execute(statement).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"the ledger's file cannot be rewritten ({error}): run again") from None
+        finally:
+            raw.close()
+
     def close(self) -> None:
         """Close the connections."""
         self._thread.shutdown(wait=True)
@@ -171,9 +215,9 @@ class Database:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Database]:
+def opened(url: str, sealer: Sealer | None = None) -> Iterator[Database]:
     """Open the database at ``url`` and close it at the end."""
-    database = Database(open_engine(url))
+    database = Database(open_engine(url, sealer))
     try:
         yield database
     finally:

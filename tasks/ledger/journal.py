@@ -8,37 +8,51 @@ written shares the next one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from tasks.ledger import records
+from tasks.ledger import effects, records
 from tasks.ledger.database import Database
+from tasks.ledger.effects import Effect
 from tasks.ledger.records import Record, upsert
 from tasks.ledger.tables import directory
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What one writer wants to be durable, and the promise made to it."""
+
+    record: Record | None
+    contact: Mapping[str, Any] | None
+    effects: Sequence[Effect]
+    done: asyncio.Future[None]
+
+
 @dataclass(slots=True)
 class Journal:
-    """Saves records durably, with what they teach of the directory, batching those that arrive together."""
+    """Saves records durably, with what they teach of the directory and what they start, in batches."""
 
     database: Database
-    _waiting: list[tuple[Record, Mapping[str, Any] | None, asyncio.Future[None]]] = field(
-        default_factory=list
-    )
+    _waiting: list[_Entry] = field(default_factory=list)
     _writer: asyncio.Task[None] | None = None
 
-    async def save(self, record: Record, entry: Mapping[str, Any] | None = None) -> None:
-        """Return once the record, and its contact's entry in the directory, are durable.
+    async def save(
+        self,
+        record: Record | None = None,
+        entry: Mapping[str, Any] | None = None,
+        effects: Sequence[Effect] = (),
+    ) -> None:
+        """Return once the record, its contact's entry in the directory, and effects are durable, all or none.
 
         Raises:
-            LedgerUnavailable: it is not.
+            LedgerUnavailable: they are not.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, entry, done))
+        self._waiting.append(_Entry(record, entry, effects, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await asyncio.shield(done)
@@ -46,23 +60,27 @@ class Journal:
     async def _write(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            # the last state of a record wins where it was saved twice within one batch
-            latest = {(record.account, record.key): record for record, _, _ in batch}
-            entries = {(one["account"], one["contact_id"]): one for _, one, _ in batch if one is not None}
-
-            commit = partial(_commit, changed=list(latest.values()), entered=list(entries.values()))
             try:
-                await self.database.do(commit)
+                await self.database.do(partial(_commit, batch=batch))
             except Exception as error:  # noqa: BLE001 - handed to those who wait
-                for _, _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
+                for one in batch:
+                    if not one.done.done():
+                        one.done.set_exception(error)
             else:
-                for _, _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
+                for one in batch:
+                    if not one.done.done():
+                        one.done.set_result(None)
 
 
-def _commit(connection: Connection, changed: list[Record], entered: list[Mapping[str, Any]]) -> None:
-    records.save(connection, changed)
-    upsert(connection, directory, entered)
+def _commit(connection: Connection, batch: Iterable[_Entry]) -> None:
+    # the last state wins where something was saved twice within one batch
+    changed = {(one.record.account, one.record.key): one.record for one in batch if one.record is not None}
+    entered = {
+        (one.contact["account"], one.contact["contact_id"]): one.contact
+        for one in batch
+        if one.contact is not None
+    }
+    started = {(effect.account, effect.key): effect for one in batch for effect in one.effects}
+    records.save(connection, changed.values())
+    upsert(connection, directory, entered.values())
+    effects.save(connection, started.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from tasks.errors import LedgerUnavailable
+from tasks.ledger import keys_used
 
 HEAD = "0001"
 """The newest revision; a test holds it against the migration scripts."""
@@ -24,9 +25,18 @@ def level(connection: Connection) -> str | None:
 def upgrade(connection: Connection) -> bool:
     """Migrate to `HEAD` inside the connection's transaction; tell whether anything was to be done.
 
+    Whoever means to write begins with this, so the keys are held against the ledger here too.
+
     Raises:
         LedgerUnavailable: the database is at a revision that is unknown here.
+        ConfigurationError: the ledger is encrypted with a key that is not configured.
     """
+    changed = _upgrade(connection)
+    keys_used.check(connection)
+    return changed
+
+
+def _upgrade(connection: Connection) -> bool:
     if level(connection) == HEAD:
         return False
     if connection.dialect.name == "postgresql":

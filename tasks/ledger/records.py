@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Insert, Row, Table, delete, func, select, update
+from sqlalchemy import Connection, Insert, Row, Table, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tasks.ledger.columns import matching
 from tasks.ledger.tables import records
 
+_due = func.coalesce(records.c.next_attempt_at, 0.0)
 BLOCK = 512
 """Ids named in one statement, at most."""
 
@@ -41,6 +43,7 @@ class Record:
     next_attempt_at: float | None = None
     seen: int = 0
     missing: int | None = None
+    decision: str | None = None
     synced_at: float | None = None
     activities_at: float | None = None
 
@@ -61,6 +64,8 @@ class Outline(NamedTuple):
 
 
 _COLUMNS = tuple(field.name for field in fields(Record))
+_WITHHELD = ("withheld", "withheld_email")
+"""Entries of a contact's content that it is also found by."""
 _SELECT = select(*(records.c[name] for name in _COLUMNS))
 
 
@@ -83,7 +88,11 @@ def _upserting(dialect: str, table: Table, names: tuple[str, ...]) -> Insert:
 
 def save(connection: Connection, changed: Iterable[Record]) -> None:
     """Write records whole."""
-    upsert(connection, records, ({name: getattr(record, name) for name in _COLUMNS} for record in changed))
+    upsert(
+        connection,
+        records,
+        ({name: getattr(record, name) for name in _COLUMNS} | _withheld(record) for record in changed),
+    )
 
 
 def load(connection: Connection, account: str, entity: str, ids: Collection[str]) -> dict[str, Record]:
@@ -149,7 +158,10 @@ def with_intent(connection: Connection, account: str) -> list[Record]:
 def with_open_children(
     connection: Connection, account: str, parents: Collection[str], now: float
 ) -> set[str]:
-    """Return which of these contacts have rejected or waiting activities that are due for another try."""
+    """Return which of these contacts have activities to look at again.
+
+    Rejected or waiting ones that are due for another try, and missing ones that were not deleted.
+    """
     found: set[str] = set()
     for block in blocks(parents):
         rows = connection.execute(
@@ -157,8 +169,10 @@ def with_open_children(
             .where(
                 records.c.account == account,
                 records.c.parent_id.in_(block),
-                records.c.state.in_(("rejected", "waiting")),
-                func.coalesce(records.c.next_attempt_at, 0.0) <= now,
+                or_(
+                    records.c.state.in_(("rejected", "waiting")) & (_due <= now),
+                    records.c.missing.is_not(None),
+                ),
             )
             .distinct()
         )
@@ -166,16 +180,52 @@ def with_open_children(
     return found
 
 
-def linked_to(connection: Connection, account: str, contact_id: str) -> list[Record]:
-    """Return the source contacts linked to one destination contact."""
+def linked_to(connection: Connection, account: str, *contact_ids: str) -> list[Record]:
+    """Return the source contacts linked to these destination contacts."""
+    found: list[Record] = []
+    for block in blocks(contact_ids):
+        rows = connection.execute(
+            _SELECT.where(
+                records.c.account == account,
+                records.c.entity == "contacts",
+                records.c.destination_id.in_(block),
+            )
+        )
+        found += map(_record, rows)
+    return found
+
+
+def children_of(connection: Connection, account: str, contact_id: str) -> list[Record]:
+    """Return the activities of a source contact."""
     rows = connection.execute(
         _SELECT.where(
-            records.c.account == account,
-            records.c.entity == "contacts",
-            records.c.destination_id == contact_id,
+            records.c.account == account, records.c.parent_id == contact_id, records.c.entity != "contacts"
         )
     )
     return [_record(row) for row in rows]
+
+
+def withholding(connection: Connection, account: str, keys: Collection[str]) -> list[Record]:
+    """Return the contacts without one of these e-mail addresses or phone numbers, as it was another's."""
+    found: list[Record] = []
+    for block in blocks(keys):
+        held = (matching(connection, records.c[name], block) for name in _WITHHELD)
+        rows = connection.execute(
+            _SELECT.where(
+                records.c.account == account,
+                records.c.entity == "contacts",
+                records.c.state == "synced",
+                or_(*held),
+            )
+        )
+        found += map(_record, rows)
+    return found
+
+
+def count_known(connection: Connection, account: str) -> int:
+    """Return how many source contacts were met before."""
+    known = select(func.count()).where(records.c.account == account, records.c.entity == "contacts")
+    return int(connection.execute(known).scalar_one())
 
 
 def count_by_state(connection: Connection, account: str) -> dict[tuple[str, str], int]:
@@ -199,25 +249,30 @@ def count_rejects(connection: Connection, account: str) -> list[tuple[str, str, 
     return [(entity, reason or "unknown", number) for entity, reason, number in rows]
 
 
-def ambiguous(connection: Connection, account: str, most: int) -> list[tuple[str, list[str]]]:
-    """Return (source id, candidates) of some of the contacts that a person is to settle."""
+def ambiguous(connection: Connection, account: str, most: int | None = None) -> list[Record]:
+    """Return the contacts that a person is to settle, or some of them."""
     rows = connection.execute(
-        select(records.c.source_id, records.c.payload)
-        .where(records.c.account == account, records.c.entity == "contacts", records.c.state == "ambiguous")
+        _SELECT.where(
+            records.c.account == account, records.c.entity == "contacts", records.c.state == "ambiguous"
+        )
         .order_by(records.c.source_id)
         .limit(most)
     )
-    return [(row.source_id, list((row.payload or {}).get("candidates", []))) for row in rows]
+    return [_record(row) for row in rows]
 
 
 def forget_vanished(connection: Connection, account: str, entity: str, walk: int) -> int:
-    """Drop undelivered records that a complete walk did not meet: nothing is left to deliver."""
+    """Drop undelivered records that a complete walk did not meet: nothing is left to deliver.
+
+    What is gone stays known, so that it is recognised should it return.
+    """
     gone = delete(records).where(
         records.c.account == account,
         records.c.entity == entity,
         records.c.seen < walk,
         records.c.destination_id.is_(None),
         records.c.intent.is_(None),
+        records.c.state != "gone",
     )
     return connection.execute(gone).rowcount
 
@@ -232,6 +287,11 @@ def blocks(ids: Collection[str]) -> Iterable[list[str]]:
     for start in range(0, len(ordered), BLOCK):
         block = ordered[start : start + BLOCK]
         yield block + block[-1:] * ((1 << (len(block) - 1).bit_length()) - len(block))
+
+
+def _withheld(record: Record) -> dict[str, str | None]:
+    content = (record.content if record.entity == "contacts" else None) or {}
+    return {name: content.get(name) for name in _WITHHELD}
 
 
 def _record(row: Row[Any]) -> Record:

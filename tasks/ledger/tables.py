@@ -5,59 +5,41 @@ Words (the same in code, logs, columns and reports):
 =============  =====================================================================================
 record         one source item of one entity, known by (account, entity, source id)
 fingerprint    digest of the source row and of the mapping's settings: equal means nothing to do
-content        what the destination was last made to hold for the record, field by field
+content        what the destination was last made to hold for the record, field by field; of it ``withheld``
+               and ``withheld_email`` stand in columns too, to be found by
 intent         a create that is about to leave, or has left, and whose outcome is not recorded yet
 state          ``synced`` · ``skipped`` (by rule) · ``rejected`` (refused) · ``waiting`` (its contact is not
                in yet) · ``ambiguous`` (for review) · ``left`` (a person deleted it at the destination) ·
                ``unresolved`` (its intent's outcome could not be established so far) · ``gone`` (it vanished
-               at the source, and was deleted or tagged for it)
+               at the source, and was deleted or tagged for it, or left as it is somebody else's by now)
 origin         of a contact: ``created`` by us or ``adopted``
 listed         of an adopted contact: the entities whose list at the destination was matched by marker
 seen           number of the source walk that last met the record
+decision       of a contact: what a person, or a merge at the destination, says that it is, until that is done
 missing        of an activity: number of the walk that found its contact's whole list without it
+effect         what a tag that appeared on a contact, or disappeared, starts by a route: ``key`` names it
+               for ever (idempotency key, event id), ``at`` is the instant of the change, ``tried`` the
+               number of the walk that tried it last; it is ``pending`` · ``sent`` (it has left, outcome
+               unknown: it is sent again) · ``failed`` (refused, tried again) · ``done`` · ``dropped`` (its
+               contact or its route is no longer there)
 directory      the location's contacts as last read: who is who, for adoption instead of duplication
 fact           something learnt once and kept: custom field ids, duplicate policy, watermarks
+credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
 lease          who may write to a location now
 waiter         who would like to, in which lane
 =============  =====================================================================================
 
-Instants are UTC seconds since 1970.
+Instants are UTC seconds since 1970. What may hold personal data is sealed (`tasks.ledger.sealing`) as soon as
+keys are configured; until then it is kept as it is, and rows of both kinds stand side by side.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from tasks.ledger.columns import Foreign, Sealed, SealedJson
 
 metadata = MetaData()
-
-
-class Foreign(TypeDecorator[str]):
-    """Text that others wrote, in a form that every database holds.
-
-    Half of an emoji (services cut texts by UTF-16 units) and NUL would be refused with the whole
-    transaction, and so would, by PostgreSQL, what is longer than its column.
-    """
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, length: int | None = None) -> None:
-        super().__init__(length)
-        self.length = length
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Keep text of any length as TEXT."""
-        return Text() if self.length is None else String(self.length)
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Leave out what cannot be held."""
-        if value is None:
-            return None
-        return value.replace("\0", "").encode("utf-8", "replace").decode()[: self.length]
 
 
 records = Table(
@@ -71,19 +53,22 @@ records = Table(
     Column("state", String(12), nullable=False),
     Column("fingerprint", String(32)),
     Column("content_hash", String(32)),
-    Column("content", JSON(none_as_null=True)),
-    Column("intent", JSON(none_as_null=True)),
+    Column("content", SealedJson),
+    Column("withheld", Sealed),
+    Column("withheld_email", Sealed),
+    Column("intent", SealedJson),
     Column("origin", String(8)),
     Column("listed", String(40), nullable=False, server_default=""),
     Column("reason", String(40)),
-    Column("error", Foreign),
+    Column("error", Sealed),
     Column("status", Integer),
-    Column("payload", JSON(none_as_null=True)),
+    Column("payload", SealedJson),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", Float),
     Column("first_seen_at", Float, nullable=False),
     Column("seen", BigInteger, nullable=False, server_default="0"),
     Column("missing", BigInteger),
+    Column("decision", String(90)),
     Column("synced_at", Float),
     Column("activities_at", Float),
     Index("records_by_parent", "account", "parent_id", "entity"),
@@ -104,16 +89,42 @@ records = Table(
     ),
 )
 
+effects = Table(
+    "effects",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("key", String(36), primary_key=True),
+    Column("source_id", String(80), nullable=False),
+    Column("tag", Foreign, nullable=False),
+    Column("when", String(8), nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("target", Foreign, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", Float),
+    Column("tried", BigInteger, nullable=False, server_default="0"),
+    Column("reason", String(40)),
+    Column("error", Sealed),
+    Index(
+        "effects_open",
+        "account",
+        "at",
+        sqlite_where=text("state IN ('pending', 'sent', 'failed')"),
+        postgresql_where=text("state IN ('pending', 'sent', 'failed')"),
+    ),
+)
+
 directory = Table(
     "directory",
     metadata,
     Column("account", String(63), primary_key=True),
     Column("contact_id", String(80), primary_key=True),
-    Column("email", Foreign(254)),
-    Column("phone", Foreign(20)),
-    Column("source_id", Foreign(80)),
-    Column("name", Foreign, nullable=False, server_default=""),
-    Column("content", JSON(none_as_null=True)),
+    Column("email", Sealed(254)),
+    Column("phone", Sealed(20)),
+    Column("source_id", Sealed(80)),
+    Column("name", Sealed, nullable=False, server_default=""),
+    Column("content", SealedJson),
     Index("directory_by_email", "account", "email"),
     Index("directory_by_phone", "account", "phone"),
     Index("directory_by_source", "account", "source_id"),
@@ -124,7 +135,7 @@ facts = Table(
     metadata,
     Column("account", String(63), primary_key=True),
     Column("name", String(63), primary_key=True),
-    Column("value", JSON(none_as_null=True)),
+    Column("value", SealedJson),
     Column("learnt_at", Float, nullable=False),
 )
 
@@ -141,6 +152,17 @@ runs = Table(
     Column("owner", String(120), nullable=False),
     Column("report", JSON(none_as_null=True)),
     Index("runs_by_account", "account", "started_at"),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("renewed_at", Float, nullable=False),
 )
 
 leases = Table(

@@ -48,6 +48,15 @@ def test_all_files_of_the_ledger_are_its_owners_alone(file, path):
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
 
 
+def test_files_that_were_open_to_others_are_narrowed(file, path):
+    put(file)
+    for one in path.parent.iterdir():
+        one.chmod(0o664)
+    with opened(f"sqlite:///{path}"):
+        modes = {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+    assert modes == {0o600}
+
+
 def test_a_committed_write_survives_a_power_cut(file):
     settings = {"journal_mode": "wal", "synchronous": 2}
     for name, value in settings.items():

@@ -14,7 +14,9 @@ from tasks.settings import Account, Settings, State
 KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
 
 
-def settings_of(box: Box, url: str, **sections: dict[str, Any]) -> Settings:
+def settings_of(
+    box: Box, url: str, *, state: dict[str, Any] | None = None, **sections: dict[str, Any]
+) -> Settings:
     """Settings of account ``acme``, synced from and into the sandbox; sections change its tables."""
     os.environ[KEY], os.environ[TOKEN] = box.api_key, box.token
     tables: dict[str, dict[str, Any]] = {
@@ -31,12 +33,18 @@ def settings_of(box: Box, url: str, **sections: dict[str, Any]) -> Settings:
     }
     for name, values in sections.items():
         tables[name] = {**tables[name], **values}
-    return Settings(state=State(url=url), accounts={"acme": Account.model_validate(tables)})
+    return Settings(state=State(url=url, **(state or {})), accounts={"acme": Account.model_validate(tables)})
 
 
 async def sync(
-    box: Box, url: str, *, mode: str = "incremental", only: tuple[str, ...] = (), **sections: Any
+    box: Box,
+    url: str,
+    *,
+    mode: str = "incremental",
+    only: tuple[str, ...] = (),
+    accept_fewer: bool = False,
+    **sections: Any,
 ) -> Report:
     """Sync the sandbox once, without Prefect."""
-    options = SyncOptions.model_validate({"mode": mode, "only": only})
+    options = SyncOptions.model_validate({"mode": mode, "only": only, "accept_fewer": accept_fewer})
     return await sync_once("acme", options, settings_of(box, url, **sections))

@@ -26,6 +26,8 @@ class Life:
     seed: int
     calls: bool = False
     """Whether each new or changed activity shows in its contact, as a call does: "recent" scans need it."""
+    deletes: bool = False
+    """Whether activities vanish as well."""
     kills: int = 0
     survived: int = 0
     seconds: float = 0.8
@@ -79,7 +81,8 @@ class Life:
     def _edit_one(self, rows: Rows, contact_id: int, *, hot: bool) -> int:
         word = f"{self.rng.getrandbits(32):x}"
         instant = 1_790_000_000 + self.rng.randrange(10_000) * 60
-        kind = self.rng.choice(("person", "name", "labels", *3 * ("note", "task", "visit", "old")))
+        kinds = ("person", "name", "labels", *3 * ("note", "task", "visit", "old"))
+        kind = self.rng.choice((*kinds, *3 * ("gone",)) if self.deletes else kinds)
         match kind:
             case "person":
                 email = f"{word}@example.com"
@@ -94,9 +97,19 @@ class Life:
                 self.box.insert_source("tasks", contact_id, title=f"Do {word}", body="Soon", due_at=instant)
             case "visit":
                 self.box.insert_source("appointments", contact_id, title=f"See {word}", starts_at=instant)
+            case "gone":
+                return self._delete_activity(rows) or contact_id
             case _:
                 return self._edit_activity(rows, word, instant, hot=hot) or contact_id
         return contact_id
+
+    def _delete_activity(self, rows: Rows) -> int | None:
+        entity = self.rng.choice(("notes", "tasks", "appointments"))
+        if len(rows[entity]) <= HOT:
+            return None
+        row = rows[entity].pop(self.rng.randrange(HOT, len(rows[entity])))
+        self.box.delete_source(entity, row["id"], row["contact_id"])
+        return int(row["contact_id"])
 
     def _edit_activity(self, rows: Rows, word: str, instant: int, *, hot: bool) -> int | None:
         entity = self.rng.choice(("notes", "tasks", "appointments"))

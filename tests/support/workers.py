@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -100,5 +101,6 @@ def _work(job: dict[str, Any], told: str) -> None:
 
     logging.disable(logging.CRITICAL)
     code, report = perform(job)
-    Path(told).write_text(json.dumps(report), encoding="utf-8")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    Path(told).write_text(json.dumps({**report, "peak_mb": peak}), encoding="utf-8")
     sys.exit(code)

@@ -10,13 +10,23 @@ from tasks.highlevel.client import ContactsApi
 
 Content = dict[str, Any]
 
+USER_REFUSED = frozenset({"not_in_team", "unknown_user"})
+"""Reasons for which the destination takes a record without its user."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a location keeps its children."""
+    """Where a location keeps its children, and how it wants its appointments.
+
+    Attributes:
+        check_slots: a future appointment needs a free slot; else the source has made it already.
+        notify: people are told of future appointments.
+    """
 
     contact_id: str
     calendar_id: str | None
+    check_slots: bool = False
+    notify: bool = False
 
 
 class Child(Protocol):
@@ -25,6 +35,8 @@ class Child(Protocol):
     entity: str
     text: str
     """The field whose last line is the marker."""
+    user: str
+    """The field that names its author or assignee."""
 
     async def create(self, api: ContactsApi, place: Place, ours: Content) -> str:
         """Create one; return its id."""
@@ -37,9 +49,9 @@ class Child(Protocol):
         """
 
     async def update(
-        self, api: ContactsApi, place: Place, child_id: str, write: Content, theirs: Content
+        self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
     ) -> None:
-        """Write these fields, leaving the others as they are."""
+        """Write these fields, leaving the others as they are ``there``."""
 
     async def delete(self, api: ContactsApi, place: Place, child_id: str) -> None:
         """Delete it."""
@@ -48,3 +60,8 @@ class Child(Protocol):
         self, api: ContactsApi, place: Place, around: Mapping[str, Any]
     ) -> list[tuple[str, Content]]:
         """Return all of the contact's, with ids; ``around`` is one that is looked for."""
+
+
+def userless(kind: Child, ours: Mapping[str, Any]) -> Content:
+    """A content without the user whom the destination refuses, which remembers whom."""
+    return {name: value for name, value in ours.items() if name != kind.user} | {"withheld": ours[kind.user]}

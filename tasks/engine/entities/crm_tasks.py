@@ -17,6 +17,7 @@ class CrmTasks:
 
     entity = "tasks"
     text = "body"
+    user = "assignedTo"
 
     async def create(self, api: ContactsApi, place: Place, ours: Content) -> str:
         """Create a task."""
@@ -27,7 +28,7 @@ class CrmTasks:
         return _normal(await api.get_crm_task(place.contact_id, child_id))
 
     async def update(
-        self, api: ContactsApi, place: Place, child_id: str, write: Content, theirs: Content
+        self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
     ) -> None:
         """Change a task; completing it alone has an endpoint of its own."""
         if set(write) == {"completed"}:
@@ -50,6 +51,7 @@ def _normal(task: CrmTask) -> Content:
     return {
         "title": task.title or "",
         "body": task.body or "",
-        "dueDate": utc(task.due_date if isinstance(task.due_date, str) else None) or "",
+        "dueDate": utc(task.due_date) or "",
         "completed": bool(task.completed),
+        "assignedTo": task.assigned_to or "",
     }

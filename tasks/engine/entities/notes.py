@@ -16,6 +16,7 @@ class Notes:
 
     entity = "notes"
     text = "body"
+    user = "userId"
 
     async def create(self, api: ContactsApi, place: Place, ours: Content) -> str:
         """Create a note."""
@@ -26,9 +27,9 @@ class Notes:
         return _normal(await api.get_note(place.contact_id, child_id))
 
     async def update(
-        self, api: ContactsApi, place: Place, child_id: str, write: Content, theirs: Content
+        self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
     ) -> None:
-        """Change a note's text."""
+        """Change a note's text or author."""
         await api.update_note(place.contact_id, child_id, UpdateNote(**write))
 
     async def delete(self, api: ContactsApi, place: Place, child_id: str) -> None:
@@ -43,4 +44,4 @@ class Notes:
 
 
 def _normal(note: Note) -> Content:
-    return {"body": note.body or ""}
+    return {"body": note.body or "", "userId": note.user_id or ""}

@@ -1,4 +1,4 @@
-"""The first schema: records, directory, facts, runs, leases, waiters."""
+"""The first schema: records, effects, directory, facts, credentials, runs, leases, waiters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,12 +10,22 @@ down_revision = None
 def upgrade() -> None:
     """Create the tables."""
     op.create_table(
+        "credentials",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("renewed_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "name"),
+    )
+    op.create_table(
         "directory",
         sa.Column("account", sa.String(length=63), nullable=False),
         sa.Column("contact_id", sa.String(length=80), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=True),
-        sa.Column("phone", sa.String(length=20), nullable=True),
-        sa.Column("source_id", sa.String(length=80), nullable=True),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("phone", sa.Text(), nullable=True),
+        sa.Column("source_id", sa.Text(), nullable=True),
         sa.Column("name", sa.Text(), server_default="", nullable=False),
         sa.Column("content", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("account", "contact_id"),
@@ -23,6 +33,31 @@ def upgrade() -> None:
     op.create_index("directory_by_email", "directory", ["account", "email"])
     op.create_index("directory_by_phone", "directory", ["account", "phone"])
     op.create_index("directory_by_source", "directory", ["account", "source_id"])
+    op.create_table(
+        "effects",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=36), nullable=False),
+        sa.Column("source_id", sa.String(length=80), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("when", sa.String(length=8), nullable=False),
+        sa.Column("action", sa.String(length=8), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_attempt_at", sa.Float(), nullable=True),
+        sa.Column("tried", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "key"),
+    )
+    op.create_index(
+        "effects_open",
+        "effects",
+        ["account", "at"],
+        sqlite_where=sa.text("state IN ('pending', 'sent', 'failed')"),
+        postgresql_where=sa.text("state IN ('pending', 'sent', 'failed')"),
+    )
     op.create_table(
         "facts",
         sa.Column("account", sa.String(length=63), nullable=False),
@@ -51,6 +86,8 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=32), nullable=True),
         sa.Column("content_hash", sa.String(length=32), nullable=True),
         sa.Column("content", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("withheld", sa.Text(), nullable=True),
+        sa.Column("withheld_email", sa.Text(), nullable=True),
         sa.Column("intent", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("origin", sa.String(length=8), nullable=True),
         sa.Column("listed", sa.String(length=40), server_default="", nullable=False),
@@ -63,6 +100,7 @@ def upgrade() -> None:
         sa.Column("first_seen_at", sa.Float(), nullable=False),
         sa.Column("seen", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("missing", sa.BigInteger(), nullable=True),
+        sa.Column("decision", sa.String(length=90), nullable=True),
         sa.Column("synced_at", sa.Float(), nullable=True),
         sa.Column("activities_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("account", "entity", "source_id"),
