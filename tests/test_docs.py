@@ -18,12 +18,17 @@ from flows.cli import main
 from sandbox.serve import Sandbox
 from tasks.engine.report import COUNTS, Report
 from tasks.highlevel.operations import OPERATIONS
+from tasks.mapping_settings import FieldRule, MappingSettings, Route
 from tasks.settings import Settings, load
+from tests.scenarios.case import cases
 from tests.support.accounts import sync
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-PAGES = {name: (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+PAGES = {
+    name: (PROJECT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = {"ACCOUNT": "acme"}
 SCOPE = re.compile(r"`([a-zA-Z/]+\.(?:readonly|write))`")
@@ -58,7 +63,11 @@ def test_every_command_line_in_the_documents_parses() -> None:
         words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
         if words:
             found.add(" ".join(parse(main, words)))
-    assert found == {"call", "db upgrade", "demo", "operations", "sandbox serve", "status", "sync"}
+    assert found == {
+        *("auth highlevel connect", "auth rotate", "auth status", "auth voipstudio login"),
+        *("call", "db upgrade", "demo", "doctor", "link", "operations", "review"),
+        *("sandbox serve", "status", "sync"),
+    }
 
 
 def test_a_wrong_command_line_would_be_found() -> None:
@@ -79,7 +88,7 @@ def test_make_targets_in_the_documents_exist() -> None:
     named = {
         name for page in PAGES.values() for name in re.findall(r"(?:^|`)make ([a-z]+)", page, re.MULTILINE)
     }
-    assert named == {"demo", "test", "install", "lint"}
+    assert named == {"audit", "demo", "test", "install", "lint"}
     assert named <= targets
 
 
@@ -108,13 +117,11 @@ def test_every_count_is_explained() -> None:
 def test_every_setting_named_in_the_readme_exists() -> None:
     known = set(_keys(Settings))
     named = {"timezone", "calendar_id", "location_id", "search_lag_seconds", "appointment_minutes", "deletes"}
+    named |= {"max_deletes"}
     for name in named:
         assert re.search(rf"`[^`]*\b{name}\b[^`]*`", README)
     assert named <= known
-    fields = {"VoIPstudio ID", "VoIPstudio other phones"}
-    mapping = load(PROJECT / "voipsync.example.toml").account("acme").mapping
-    assert fields == {mapping.id_field, mapping.phones_field}
-    assert all(f"`{field}`" in README for field in fields)
+    assert f"`{MappingSettings().phones_field}`" in README
 
 
 def _keys(model: Any) -> Iterator[str]:
@@ -148,7 +155,7 @@ def _scopes(line: str, rows: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("appointments", [True, False])
 async def test_the_scopes_in_the_readme_suffice(tmp_path: Path, *, appointments: bool) -> None:
     given = scopes("always", "notes, tasks", *(["appointments"] if appointments else []))
-    assert len(given) == (7 if appointments else 5)
+    assert len(given) == (8 if appointments else 5)
     with Sandbox.threaded(contacts=20, burst=5000) as box:
         box.token = box.new_token(scopes=given)
         sections: dict[str, Any] = {} if appointments else {"destination": {"calendar_id": None}}
@@ -177,3 +184,34 @@ async def test_a_scope_that_is_not_in_the_readme_would_be_missed(tmp_path: Path)
         report = await sync(box, f"sqlite:///{tmp_path}/ledger.db")
         assert report.status == "failed"
         assert "locations.readonly" in report.warnings[0]
+
+
+MAPPING = (PROJECT / "docs" / "mapping.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"^```toml\n(.*?)^```\n(?:\*([^\n*]+)\*$)?", re.MULTILINE | re.DOTALL)
+EXAMPLES = [(tomllib.loads(text), sentence) for text, sentence in EXAMPLE.findall(MAPPING)]
+
+
+def example(table: dict[str, Any]) -> dict[str, Any]:
+    """An example's keys of the mapping."""
+    inner: dict[str, Any] = table["accounts"]["acme"]["mapping"] if "accounts" in table else table
+    return inner
+
+
+def test_every_key_of_the_mapping_stands_in_its_page_with_an_example() -> None:
+    for model in (MappingSettings, FieldRule, Route):
+        assert [
+            name for name in model.model_fields if f"`{name}`" not in MAPPING and f"{name} =" not in MAPPING
+        ] == []
+    shown = {name for table, _ in EXAMPLES for name in example(table)}
+    assert set(MappingSettings.model_fields) - shown == set()
+
+
+def test_the_examples_of_the_mapping_are_cases_that_run() -> None:
+    proven = {case.name: case for case in cases(PROJECT / "tests" / "scenarios" / "manual.yaml")}
+    for table, sentence in EXAMPLES:
+        written = MappingSettings.model_validate(example(table))
+        if sentence:
+            assert written == MappingSettings.model_validate(proven.pop(sentence).settings["mapping"]), (
+                sentence
+            )
+    assert proven == {}
