@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
-.PHONY: install demo test lint coverage bench chaos
+.PHONY: install demo test lint audit coverage bench chaos
 
 install: $(RUNTIME)
 
@@ -30,6 +30,17 @@ lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows sandbox bench
+
+# No part of `test`, for it asks the advisory service; what could not be asked about is not counted as clean.
+audit: $(DEVELOPMENT)
+	@told=$$($(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		--requirement requirements.txt 2>&1) && echo "$$told" || { \
+		echo "$$told" | tail -n 40 >&2; \
+		if echo "$$told" | grep -q "^Found .* known vulnerabilit"; \
+		then echo "audit: mend what is listed above" >&2; \
+		else echo "audit: the advisory service was not reached, or does not know every package:" \
+			"not counted as clean" >&2; fi; exit 1; }
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
@@ -40,7 +51,7 @@ coverage: $(DEVELOPMENT)
 
 # Hundreds of kills with faults on top; CHAOS_SEED=n repeats a run, CHAOS_LIVES=n makes it longer.
 chaos: $(DEVELOPMENT)
-	$(BIN)/python -m pytest tests/chaos/kills.py --timeout 900
+	$(BIN)/python -m pytest tests/chaos/kills.py tests/chaos/renewals.py --timeout 900
 
 # All experiments take a quarter of an hour; `python -m bench NAME ...` runs single ones.
 bench: $(DEVELOPMENT)

@@ -13,15 +13,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from flows.cli_auth import auth
+from flows.cli_doctor import doctor
+from flows.cli_options import config, json_option
+from flows.cli_review import link, review
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
-from tasks.settings import ENTITIES, Account
-from tasks.values import resolve_secret
+from tasks.outlets import guard, text_of
+from tasks.redaction import redact_text
+from tasks.settings import ENTITIES
 
 if TYPE_CHECKING:
     from tasks.engine.report import Report
@@ -48,25 +52,8 @@ class _Commands(click.Group):
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"voipsync: {message}", err=True)
+    click.echo(f"voipsync: {redact_text(message)}", err=True)
     sys.exit(code)
-
-
-def _configured(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
-    """Whatever reads the configuration later, here or in a flow, finds it where the option says."""
-    if value is not None:
-        os.environ["VOIPSYNC_CONFIG"] = str(value.absolute())
-
-
-config = click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    callback=_configured,
-    expose_value=False,
-    is_eager=True,
-    help="Configuration file.  [$VOIPSYNC_CONFIG, else ./voipsync.toml]",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.group(
@@ -80,22 +67,16 @@ def main() -> None:
     Exit codes: 0 all well; 3 finished, but some records are rejected or unresolved; 1 failed; 2 usage or
     configuration.
     """
-
-
-def _account(name: str) -> Account:
-    """Check all that can be checked about an account without asking anybody."""
-    account = configuration.load().account(name)
-    resolve_secret(account.source.api_key, where=f"accounts.{name}.source.api_key")
-    resolve_secret(account.destination.token, where=f"accounts.{name}.destination.token")
-    return account
+    guard()
 
 
 def _check(name: str) -> None:
     """Check all that a run needs of an account and of the machine, before anything takes seconds."""
-    _account(name)
-    from tasks.ledger.database import open_engine  # noqa: PLC0415
+    settings = configuration.load()
+    settings.account(name)
+    from tasks.engine import vault  # noqa: PLC0415
 
-    open_engine(configuration.load().state.url).dispose()
+    vault.check(name, settings)
 
 
 def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -125,9 +106,22 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     help="Seconds to wait for another run on the same location.",
 )
 @click.option("--no-wait", is_flag=True, help="Fail at once where another run is under way.")
+@click.option(
+    "--accept-fewer",
+    is_flag=True,
+    help="Take the source as it is, although it lists less than half of the contacts of last time.",
+)
 @json_option
 @config
-def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: bool, as_json: bool) -> None:
+def sync(
+    account: str,
+    mode: str,
+    only: tuple[str, ...],
+    wait: float,
+    no_wait: bool,
+    accept_fewer: bool,
+    as_json: bool,
+) -> None:
     """Sync ACCOUNT once."""
     _check(account)
     if no_wait:
@@ -135,7 +129,9 @@ def sync(account: str, mode: str, only: tuple[str, ...], wait: float, no_wait: b
 
         settings = configuration.load()
         refuse_if_held(settings.state.url, settings.account(account))
-    report = _run_sync(account, {"mode": mode, "only": only, "wait_seconds": 0.0 if no_wait else wait})
+    wait_seconds = 0.0 if no_wait else wait
+    options = {"mode": mode, "only": only, "wait_seconds": wait_seconds, "accept_fewer": accept_fewer}
+    report = _run_sync(account, options)
     _show(report, as_json=as_json)
     sys.exit(EXIT[report.status])
 
@@ -162,25 +158,29 @@ def _run_sync(account: str, options: dict[str, Any]) -> Report:
         state = asyncio.run(run())
     except Exception as error:
         raise VoipsyncError(
-            f"Prefect cannot run the flow ({_first_line(error)}): check PREFECT_API_URL, or unset it to use "
-            "Prefect's temporary API"
+            f"Prefect cannot run the flow ({_first_line(text_of(error))}): check PREFECT_API_URL, or unset "
+            "it to use Prefect's temporary API"
         ) from error
     made = getattr(state.data, "result", state.data)
     if isinstance(made, Report):
         return made
-    raise made if isinstance(made, VoipsyncError) else VoipsyncError(_first_line(state.message))
+    raise made if isinstance(made, VoipsyncError) else VoipsyncError(_first_line(str(state.message)))
 
 
 def _start_prefect() -> None:
     """Start Prefect's temporary API where no other is set, out of reach of a Ctrl-C on the terminal.
 
     A child inherits the blocked signal. Otherwise the API would be gone before the run is recorded there,
-    and Prefect's client would try for minutes.
+    and Prefect's client would try for minutes. It also inherits that what it makes is for its owner alone.
     """
     from prefect.client.orchestration import get_client  # noqa: PLC0415
 
-    with _put_off(signal.SIGINT):
-        get_client(sync_client=True)
+    before = os.umask(0o077)
+    try:
+        with _put_off(signal.SIGINT):
+            get_client(sync_client=True)
+    finally:
+        os.umask(before)
 
 
 @contextmanager
@@ -193,8 +193,8 @@ def _put_off(*signals: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _first_line(problem: object) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), text)
 
 
 def _show(report: Report, *, as_json: bool = False) -> None:
@@ -230,7 +230,7 @@ def status(account: str | None, as_json: bool) -> None:
     from flows.terminal import standing  # noqa: PLC0415
     from tasks.engine.status import standings  # noqa: PLC0415
 
-    found = standings(settings.state.url, chosen)
+    found = standings(settings.state, chosen)
     if as_json:
         click.echo(json.dumps({"accounts": found}, ensure_ascii=False))
     else:
@@ -265,10 +265,14 @@ def call(account: str, operation: str, values: tuple[str, ...], clear: bool) -> 
     A value that is JSON is sent as such (pinned=true, tags='["vip"]'), anything else as text. `voipsync
     operations` lists what there is.
     """
-    chosen = _account(account)
+    settings = configuration.load()
+    chosen = settings.account(account)
+    from tasks.engine.vault import open_vault  # noqa: PLC0415
     from tasks.highlevel.by_hand import call_by_hand  # noqa: PLC0415
 
-    answer = asyncio.run(call_by_hand(account, chosen, operation, values, clear=clear))
+    with open_vault(account, settings) as vault:
+        access = vault.destination()
+        answer = asyncio.run(call_by_hand(account, chosen, access, operation, values, clear=clear))
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
 
 
@@ -297,11 +301,18 @@ def upgrade() -> None:
     """Bring the ledger's database to the current schema (also done on first use)."""
     from tasks.ledger import migrate  # noqa: PLC0415
     from tasks.ledger.database import opened  # noqa: PLC0415
+    from tasks.ledger.sealing import Sealer  # noqa: PLC0415
 
-    with opened(configuration.load().state.url) as database:
+    state = configuration.load().state
+    with opened(state.url, Sealer.of_ledger(state)) as database:
         changed = database.now_do(migrate.upgrade)
     click.echo(f"the ledger is at revision {migrate.HEAD}" + ("" if changed else " already"))
 
+
+main.add_command(auth)
+main.add_command(doctor)
+main.add_command(review)
+main.add_command(link)
 
 if __name__ == "__main__":
     main()

@@ -7,10 +7,11 @@ from prefect.client.schemas.objects import State
 
 from tasks.engine.report import Report
 from tasks.engine.steps import open_steps
-from tasks.errors import VoipsyncError
+from tasks.errors import ApiError, Fatal
 from tasks.extract import extract
 from tasks.load import finish, load, prepare
 from tasks.options import EVERYTHING_NEW, SyncOptions
+from tasks.outlets import discreet
 from tasks.report import final_state, report
 from tasks.transform import transform
 
@@ -23,19 +24,20 @@ async def sync(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[Rep
         account: The account's name in the configuration.
         options: How the sync is done.
     """
-    async with open_steps(account, options) as steps:
-        try:
-            await prepare(steps)
-            ahead = asyncio.create_task(extract(steps))
+    with discreet():
+        async with open_steps(account, options) as steps:
             try:
-                while (batch := await ahead) is not None:
-                    ahead = asyncio.create_task(extract(steps))
-                    if len(batch):
-                        await load(steps, await transform(steps, batch))
-            finally:
-                ahead.cancel()
-                await asyncio.wait([ahead])
-            await finish(steps)
-        except VoipsyncError as error:
-            steps.error = error
-        return final_state(await report(steps))
+                await prepare(steps)
+                ahead = asyncio.create_task(extract(steps))
+                try:
+                    while (batch := await ahead) is not None:
+                        ahead = asyncio.create_task(extract(steps))
+                        if len(batch):
+                            await load(steps, await transform(steps, batch))
+                finally:
+                    ahead.cancel()
+                    await asyncio.wait([ahead])
+                await finish(steps)
+            except (Fatal, ApiError) as error:
+                steps.error = error
+            return final_state(await report(steps))

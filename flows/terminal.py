@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tasks.engine.report import COUNTS, Report
+from tasks.engine.report import COUNTS, Report, cost
 from tasks.engine.steps import Progress as How
 from tasks.engine.steps import watching
 
@@ -53,8 +53,9 @@ def table(report: Report) -> None:
     for entity, counts in report.entities.items():
         made.add_row(entity, *(str(counts.get(name, 0)) for name in shown))
     console.print(made)
-    requests = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in report.requests.items())
-    console.print(f"requests: {requests}")
+    others = {name: number for name, number in report.requests.items() if not name.startswith("destination")}
+    console.print(cost(report))
+    console.print("requests: " + ", ".join(f"{number} {name}" for name, number in others.items()))
     for warning in report.warnings:
         console.print(f"- {warning}", markup=False)
 
@@ -69,6 +70,24 @@ def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     Console(file=sys.stdout, highlight=False, markup=False, width=200).print(made)
 
 
+def credential(one: Mapping[str, Any]) -> None:
+    """Print how a credential stands."""
+    said = [one["origin"] + (f" ({one['reference']})" if one["reference"] else "")]
+    if one["age_days"] is not None:
+        said.append(f"since {_instant(one['created_at'])}, {one['age_days']:.0f} days")
+    for name, words in (("expires_at", "expires"), ("idle_at", "idle, if unused,")):
+        if one[name] is not None:
+            said.append(f"{words} {_instant(one[name])}")
+    if one["mend"]:
+        said.append(f"run: {one['mend']}")
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{one['account']}: {one['credential']} {'; '.join(said)}")
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def standing(one: Mapping[str, Any]) -> None:
     """Print how an account stands."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True, markup=False)
@@ -80,9 +99,11 @@ def standing(one: Mapping[str, Any]) -> None:
         console.print(f"  {entity}: " + ", ".join(f"{number} {state}" for state, number in states.items()))
     for reject in one["rejected"]:
         console.print(f"  rejected: {reject['records']} {reject['entity']} ({reject['reason']})")
+    if one["open_effects"]:
+        console.print(f"  routes: {one['open_effects']} not done yet")
     if one["quota"]:
         console.print(f"  quota of the day: {one['quota']['day_left']} of {one['quota']['day_limit']} left")
     for run in one["runs"]:
-        started = datetime.fromtimestamp(run["started_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        started = _instant(run["started_at"])
         took = "" if run["seconds"] is None else f" in {run['seconds']:.1f} s"
         console.print(f"  run {run['run_id']}: {run['status']}{took}, {run['kind']}, {started}")

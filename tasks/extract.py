@@ -5,9 +5,11 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.engine.read import Batch
 from tasks.engine.steps import Steps
+from tasks.outlets import discreet
 
 
 @task(name="extract", cache_policy=NO_CACHE, persist_result=False)
 async def extract(steps: Steps) -> Batch | None:
     """Read pages of contacts, and the activities of those due, until there is a batch of changes."""
-    return await steps.read()
+    with discreet():
+        return await steps.read()

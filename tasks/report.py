@@ -18,6 +18,7 @@ from prefect.states import Completed, Failed
 from tasks.engine.report import Report, markdown
 from tasks.engine.steps import Steps
 from tasks.errors import VoipsyncError
+from tasks.outlets import discreet, guard
 
 
 class _OneLine(logging.Filter):
@@ -30,6 +31,7 @@ class _OneLine(logging.Filter):
         return True
 
 
+guard()
 for _logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_logger).addFilter(_OneLine())
 
@@ -49,7 +51,8 @@ async def show_progress(steps: Steps) -> None:
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 async def report(steps: Steps) -> Report:
     """Record how the run ended, and show it in the Prefect UI as a table and as text."""
-    made = await steps.conclude()
+    with discreet():
+        made = await steps.conclude()
     about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
     table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
     await asyncio.gather(

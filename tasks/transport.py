@@ -160,7 +160,7 @@ class Transport:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
             follow_redirects=False,
-            verify=trust(),
+            verify=trust(self.base_url.partition(":")[0]),
             trust_env=not self.base_url.startswith("http://"),
             transport=self.wire,
         )

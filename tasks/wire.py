@@ -25,9 +25,12 @@ class TooLarge(httpx.ReadError):
 
 
 @cache
-def trust() -> ssl.SSLContext:
-    """Whom we trust: read once a process, for that takes longer than many a request."""
-    return httpx.create_ssl_context()
+def trust(scheme: str) -> ssl.SSLContext:
+    """Whom we trust: read once a process, for that takes longer than many a request.
+
+    Plain http, on loopback, needs no certificates; there nobody is trusted.
+    """
+    return httpx.create_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def distrusted(error: BaseException | None) -> str | None:

@@ -23,7 +23,7 @@ from tasks.errors import Fatal, QuotaSpent
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
-from tasks.identity.location import Location, complete, learn
+from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
 from tasks.ledger import effects, facts, migrate, records
 from tasks.ledger.database import Database, open_engine
@@ -36,6 +36,7 @@ from tasks.options import SyncOptions
 from tasks.outlets import text_of
 from tasks.redaction import redact_text
 from tasks.settings import ENTITIES, Account, Settings
+from tasks.together import both
 from tasks.transport import Transport
 from tasks.voipstudio.client import VoipStudio
 from tasks.webhook import Webhooks
@@ -134,7 +135,7 @@ class Run:
                 refreshing = directory.refresh(
                     self.api, lag=lag, again=self.full, newcomers=await self._newcomers()
                 )
-                location, known = await asyncio.gather(
+                location, known = await both(
                     complete(self.api, self.database, self.name, learnt), refreshing
                 )
                 seen = directory.whole and not (known or location.known_before)
@@ -153,6 +154,15 @@ class Run:
         async with self._learning:
             self._location = await complete(self.api, self.database, self.name, await self._learn())
             return self._location
+
+    async def meet(self) -> None:
+        """Learn a location that the ledger does not know yet, or of which the mapping wants something new.
+
+        A mapping that does not fit is refused here, also where there is nothing to write.
+        """
+        before = await known(self.database, self.name)
+        if before is None or before.needs != Needs.of(self.name, self.account).as_json():
+            await self.learn()
 
     async def learn(self) -> Location:
         """What is known of the location, where nothing need be written there; the mapping fits it."""

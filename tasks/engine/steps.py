@@ -22,6 +22,7 @@ from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.ledger import facts
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
+from tasks.together import together
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Steps:
     Attributes:
         done: contacts brought to the destination.
         error: what ended the run early, if anything did.
+        met: whether the location was looked at.
         shown: where the shell shows the progress, if it does.
     """
 
@@ -60,6 +62,7 @@ class Steps:
         self.done = 0
         self.error: VoipsyncError | None = None
         self.shown: object = None
+        self.met = False
 
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
@@ -67,8 +70,12 @@ class Steps:
         return await settle(self.run, self.writer)
 
     async def read(self) -> Batch | None:
-        """Read on until there is a batch of changes; None at the end."""
-        return await self.reader.next()
+        """Read on until there is a batch of changes; None at the end. The location is met meanwhile."""
+        if self.met:
+            return await self.reader.next()
+        self.met = True
+        batch, _ = await together([self.reader.next(), self.run.meet()])
+        return batch
 
     async def map(self, batch: Batch) -> Work:
         """What the destination should hold; the mapping is checked against the location before that."""

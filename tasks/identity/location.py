@@ -6,7 +6,6 @@ the location does not have is refused here, before anything is written.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from tasks.highlevel.requests import CreateCustomField
 from tasks.identity.needs import Needs, find_field
 from tasks.ledger import facts
 from tasks.ledger.database import Database
-from tasks.together import together
+from tasks.together import both, together
 from tasks.voipstudio.client import VoipStudio
 
 FACT = "location"
@@ -63,6 +62,12 @@ class Location:
         return next((name for name, known in self.fields.items() if known == field_id), None)
 
 
+async def known(database: Database, account: str) -> Location | None:
+    """The location as the ledger knows it, if it does."""
+    found = await database.look(lambda connection: facts.get(connection, account, FACT))
+    return Location(**found[0]) if found else None
+
+
 async def learn(
     api: ContactsApi, source: VoipStudio, database: Database, account: str, needs: Needs, *, again: bool
 ) -> Location:
@@ -73,12 +78,17 @@ async def learn(
     Raises:
         ConfigurationError: the mapping names what the location does not have.
     """
-    known = await database.look(lambda connection: facts.get(connection, account, FACT))
-    before = Location(**known[0]) if known else None
+    before = await known(database, account)
     complete_before = before is not None and not before.missing  # else a run may have died making them
     if before and complete_before and before.needs == needs.as_json() and not again:
         return before
-    answer, existing = await asyncio.gather(api.get_location(), api.list_custom_fields())
+    (answer, existing), (workflows, calendars) = await both(
+        both(api.get_location(), api.list_custom_fields()),
+        both(
+            api.list_workflows() if needs.workflows else _none(),
+            api.list_calendars() if needs.calendar else _none(),
+        ),
+    )
     fields = needs.find_fields(existing)
     location = Location(
         allows_duplicates=answer.settings.allow_duplicate_contact is not False,
@@ -87,8 +97,8 @@ async def learn(
         fields={name: one.id for name, one in fields.items()},
         kinds={name: one.data_type for name, one in fields.items() if one.data_type},
         users=await _users(api, source, needs, answer.company_id),
-        workflows=needs.find_workflows(await api.list_workflows()) if needs.workflows else {},
-        team=needs.check_calendar(await api.list_calendars()) if needs.calendar else [],
+        workflows=needs.find_workflows(workflows),
+        team=needs.check_calendar(calendars) if needs.calendar else [],
         known_before=before.known_before if before else "id" in fields,
         needs=needs.as_json(),
     )
@@ -105,6 +115,11 @@ async def complete(api: ContactsApi, database: Database, account: str, location:
     whole = replace(location, fields=location.fields | dict(zip(labels, made, strict=True)))
     await _keep(database, account, whole)
     return whole
+
+
+async def _none() -> list[Any]:
+    """What there is of something that is not needed."""
+    return []
 
 
 async def _keep(database: Database, account: str, location: Location) -> None:

@@ -125,9 +125,24 @@ MISTAKES = {
         ('default_country = "GB"', 'default_country = "UK"'),
         ("accounts.acme.mapping.default_country: is no ISO 3166 country code",),
     ),
-    "deletes, which are not mirrored yet": (
-        (SECTIONS["mapping"], SECTIONS["mapping"] + '\ndeletes = "delete"'),
-        ("accounts.acme.mapping.deletes: only 'ignore' is supported so far",),
+    "deletes, in a word of their own": (
+        (SECTIONS["mapping"], SECTIONS["mapping"] + '\ndeletes = "remove"'),
+        ("accounts.acme.mapping.deletes: input should be 'ignore', 'tag' or 'delete'",),
+    ),
+    "a field rule with two origins": (
+        (
+            SECTIONS["mapping"],
+            SECTIONS["mapping"] + '\nfields = { website = { source = "id", template = "{id}" } }',
+        ),
+        ("accounts.acme.mapping.fields.website: takes source or template, not both",),
+    ),
+    "a template of unknown fields": (
+        (SECTIONS["mapping"], SECTIONS["mapping"] + '\nfields = { website = { template = "{url}" } }'),
+        ("accounts.acme.mapping.fields.website.template: names {url}, which is none of id, first_name",),
+    ),
+    "a route without an action": (
+        (SECTIONS["mapping"], SECTIONS["mapping"] + '\nroutes = [{ tag = "vip" }]'),
+        ("accounts.acme.mapping.routes.0: needs exactly one of workflow, event, webhook",),
     ),
     "malformed TOML": (
         ("[state]", "[state"),
@@ -238,7 +253,9 @@ def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
 
     found = {" ".join(one) for one in commands()}
     assert found == {
-        "", "call", "db", "db upgrade", "demo", "operations", "sandbox", "sandbox serve", "status", "sync",
+        "", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
+        "auth voipstudio", "auth voipstudio login", "call", "db", "db upgrade", "demo", "doctor", "link",
+        "operations", "review", "sandbox", "sandbox serve", "status", "sync",
     }  # fmt: skip
 
 
@@ -330,7 +347,7 @@ def test_a_sync_prints_one_json_document_with_prefects_temporary_api(background:
         assert sum(done) == counts["read"] > 0
     created = report["entities"]["contacts"]["created"]
     assert set(report["requests"]) == {
-        "source", "destination_reads", "destination_writes", "throttled", "retried",
+        "source", "destination_reads", "destination_writes", "destination_least", "throttled", "retried",
     }  # fmt: skip
     assert report["requests"]["destination_writes"] > created > 0
     assert report["seconds"] > 0

@@ -169,6 +169,7 @@ def test_prefect_is_told_no_secret(sound: Story) -> None:
         "mode": "incremental",
         "only": [],
         "wait_seconds": 600.0,
+        "accept_fewer": False,
     }
     assert sound.box.token not in sound.seen.everything
     assert sound.box.api_key not in sound.seen.everything

@@ -167,6 +167,8 @@ async def test_what_is_gone_is_not_found(ask, status, body):
         (create, 400, error(400, "The slot you have selected is no longer available."), "slot_taken", "slot"),
         (create, 422, error(422, "The user id not part of calendar team"), "not_in_team", "calendar team"),
         (create, 400, error(400, "The user id not part of calendar team"), "not_in_team", "calendar team"),
+        (create, 422, error(422, ["assignedTo must be a valid user id"]), "unknown_user", "assignedTo"),
+        (create, 400, error(400, "User not found"), "unknown_user", "User not found"),
         (create, 409, error(409, "Conflict"), "http_409", "Conflict"),
         (create, 400, {"error": {"code": 1, "message": "nested"}}, "http_400", "nested"),
         (create, 400, {"error": "invalid_grant", "error_description": "described"}, "http_400", "described"),
