@@ -280,7 +280,7 @@ def test_a_game_ends_well():
         Game.box = box
         machine = Game.TestCase
         machine.settings = settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -48,7 +48,7 @@ def stands(field, *, agreed, source, there):
 def test_who_changed_a_field_alone_has_it(box, version):
     mapping = {"default_country": "GB", "fields": RULES, "group_as_tag": False}
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
     @given(histories=HISTORIES)
     def play(histories):
         with tempfile.TemporaryDirectory() as folder:

@@ -252,12 +252,12 @@ async def _connect(settings, code):
 
 @pytest.mark.parametrize("kind", ["location", "company"])
 async def test_a_sync_outlives_many_tokens(box, url, tmp_path, kind):
-    box.reset(contacts=25, latency=0.1, burst=5000, destination={"access_token_seconds": 3600.0})
+    box.reset(contacts=25, latency=0.25, burst=5000, destination={"access_token_seconds": 3600.0})
     settings = oauth_settings(box, url, tmp_path)
     begin(box, settings, kind)
     syncing = asyncio.create_task(sync_once("acme", SyncOptions(), settings))
     for number in (1, 2):  # tokens live an hour, and hours pass
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.5)
         box.advance(3601)
         while rotations(box) < number:
             assert not syncing.done()
