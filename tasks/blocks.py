@@ -1,8 +1,62 @@
-"""Prefect blocks as a source of configuration."""
+"""Prefect blocks as a source of configuration: secrets, and whole accounts for workers that have no file."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
+from pydantic import Field, SecretStr
 
 from tasks.errors import ConfigurationError
+
+SECRETS = {
+    "voipstudio_api_key": ("source", "api_key"),
+    "highlevel_token": ("destination", "token"),
+}
+"""The secret fields of a `SyncAccount`, and the keys of the configuration that they are."""
+
+
+class SyncAccount(Block):
+    """One VoIPstudio account synced into one HighLevel location; the block's name is the account's.
+
+    Instead of ``[accounts.NAME]`` in voipsync.toml. Prefect encrypts the secret fields, not the others.
+    """
+
+    _block_type_name = "Sync Account"
+    _block_type_slug = "sync-account"
+
+    location_id: str = Field(description="HighLevel: Settings, Business Profile")
+    voipstudio_api_key: SecretStr | None = Field(
+        None, description="VoIPstudio: Administration, Users, API Keys; empty: what `voipsync auth` stored"
+    )
+    highlevel_token: SecretStr | None = Field(
+        None, description="HighLevel: Settings, Private Integrations; empty: what `voipsync auth` stored"
+    )
+    timezone: str = Field("UTC", description="zone of VoIPstudio's times, such as Europe/London")
+    default_country: str = Field("US", description="of phone numbers without a country code, such as GB")
+    calendar_id: str | None = Field(None, description="where appointments go; empty: they are off")
+    api_version: Literal["v3", "2021-07-28"] = Field("v3", description="version of the Contacts API")
+    source: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.source]")
+    destination: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.destination]")
+    mapping: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.mapping]")
+
+    def tables(self, name: str) -> dict[str, dict[str, Any]]:
+        """The tables of ``[accounts.NAME]``; secrets are references to this block."""
+        tables: dict[str, dict[str, Any]] = {
+            "source": {"timezone": self.timezone, **self.source},
+            "destination": {
+                "location_id": self.location_id,
+                "calendar_id": self.calendar_id or None,
+                "api_version": self.api_version,
+                **self.destination,
+            },
+            "mapping": {"default_country": self.default_country, **self.mapping},
+        }
+        for field, (table, key) in SECRETS.items():
+            if getattr(self, field) is not None:
+                tables[table][key] = f"block:sync-account/{name}.{field}"
+        return tables
 
 
 def secret_block(name: str, *, where: str) -> str:
@@ -11,11 +65,35 @@ def secret_block(name: str, *, where: str) -> str:
     Raises:
         ConfigurationError: there is no such block, or no Prefect API to ask.
     """
+    return str(_load(Secret, name, where=where).get())
+
+
+def account_secret(name: str, field: str, *, where: str) -> str:
+    """Return a secret field of an account's block.
+
+    Raises:
+        ConfigurationError: as `secret_block`.
+    """
+    value = getattr(_load(SyncAccount, name, where=where), field, None)
+    return value.get_secret_value() if isinstance(value, SecretStr) else ""
+
+
+def account_tables(name: str) -> dict[str, dict[str, Any]]:
+    """Return the tables of an account that lives in a block.
+
+    Raises:
+        ConfigurationError: as `secret_block`.
+    """
+    block: SyncAccount = _load(SyncAccount, name, where=f"account {name}")
+    return block.tables(name)
+
+
+def _load(kind: type[Block], name: str, *, where: str) -> Any:  # noqa: ANN401 - a block
     try:
-        value = Secret.load(name, _sync=True).get()  # type: ignore[call-arg, union-attr]  # not in its signature
+        return kind.load(name, _sync=True)  # type: ignore[call-arg]  # not in its signature
     except Exception as error:  # noqa: BLE001 - Prefect raises whatever its client met
+        what = f"{kind.get_block_type_slug()}/{name}"
         raise ConfigurationError(
-            f"{where}: cannot read Prefect secret block {name!r} ({type(error).__name__}): "
+            f"{where}: cannot read Prefect block {what} ({type(error).__name__}): "
             "create it in the Prefect UI and set PREFECT_API_URL"
         ) from None
-    return str(value)

@@ -5,9 +5,11 @@ Every key can be overridden by ``VOIPSYNC_<SECTION>__<KEY>``, for example
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
@@ -30,6 +32,7 @@ ENTITIES: tuple[Entity, ...] = get_args(Entity)
 ACTIVITIES: tuple[Entity, ...] = ("notes", "tasks", "appointments")
 Stream = Literal["auto", "on", "off"]
 
+_STATE_URL = "VOIPSYNC_STATE__URL"
 _ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -170,15 +173,17 @@ class Settings(BaseSettings):
         return (env_settings, init_settings)
 
     def account(self, name: str) -> Account:
-        """Return one account.
+        """Return one account; one that is not configured here may live in a Prefect block of its name.
 
         Raises:
-            ConfigurationError: there is none of that name.
+            ConfigurationError: there is none of that name, or its block has a wrong value.
         """
-        if name not in self.accounts:
-            known = ", ".join(sorted(self.accounts)) or "none is configured"
-            raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
-        return self.accounts[name]
+        if name in self.accounts:
+            return self.accounts[name]
+        if "PREFECT_API_URL" in os.environ and re.fullmatch(_ACCOUNT_NAME, name):
+            return _from_block(name)
+        known = ", ".join(sorted(self.accounts)) or "none is configured"
+        raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
 
 
 def load(path: Path | None = None) -> Settings:
@@ -188,12 +193,16 @@ def load(path: Path | None = None) -> Settings:
         ConfigurationError: the file is missing or malformed, a key is unknown or has a wrong value.
     """
     chosen = path or Path(os.environ.get("VOIPSYNC_CONFIG", "voipsync.toml"))
+    raw: dict[str, Any] = {}
     try:
         raw = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"no configuration at {chosen}: copy voipsync.example.toml there, or give --config FILE"
-        ) from None
+        if path is None and _STATE_URL in os.environ:  # accounts live in Prefect blocks: no file is needed
+            chosen = Path("the environment")
+        else:
+            raise ConfigurationError(
+                f"no configuration at {chosen}: copy voipsync.example.toml there, or give --config FILE"
+            ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"cannot read {chosen}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
@@ -206,6 +215,17 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigurationError(f"{chosen}: {_first_problem(error)}") from None
     _check_shared_locations(settings.accounts)
     return settings
+
+
+@cache
+def _from_block(name: str) -> Account:
+    """An account that lives in a Prefect block, read once a process."""
+    from tasks.blocks import account_tables  # noqa: PLC0415 - imports Prefect, only where a block may be
+
+    try:
+        return Account.model_validate(account_tables(name))
+    except ValidationError as error:
+        raise ConfigurationError(f"Prefect block sync-account/{name}: {_first_problem(error)}") from None
 
 
 def _check_shared_locations(accounts: Mapping[str, Account]) -> None:

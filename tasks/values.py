@@ -15,7 +15,8 @@ from tasks.errors import ConfigurationError
 from tasks.redaction import remember
 
 _SECRET = re.compile(
-    r"^(?:\$\{(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}|file:(?P<file>.+)|block:secret/(?P<block>[a-z0-9-]+))$"
+    r"^(?:\$\{(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}|file:(?P<file>.+)|block:secret/(?P<block>[a-z0-9-]+)"
+    r"|block:sync-account/(?P<account>[a-z0-9-]+)\.(?P<field>[a-z_]+))$"
 )
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -94,9 +95,14 @@ def resolve_secret(reference: str | None, *, where: str) -> str:
     elif file := match["file"]:
         value, what = _read_secret_file(Path(file).expanduser(), where), f"file {file}"
     else:
-        from tasks.blocks import secret_block  # noqa: PLC0415 - imports Prefect, only where a block is named
+        from tasks import blocks  # noqa: PLC0415 - imports Prefect, only where a block is named
 
-        value, what = secret_block(match["block"], where=where), f"Prefect secret block {match['block']}"
+        if name := match["block"]:
+            value, what = blocks.secret_block(name, where=where), f"Prefect secret block {name}"
+        else:
+            name, field = match["account"], match["field"]
+            value = blocks.account_secret(name, field, where=where)
+            what = f"{field} of Prefect block sync-account/{name}"
     if not value.strip():
         raise ConfigurationError(f"{where}: {what} is not set")
     if not value.strip().isprintable() or not value.strip().isascii():

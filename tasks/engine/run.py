@@ -135,9 +135,7 @@ class Run:
                 refreshing = directory.refresh(
                     self.api, lag=lag, again=self.full, newcomers=await self._newcomers()
                 )
-                location, known = await both(
-                    complete(self.api, self.database, self.name, learnt), refreshing
-                )
+                location, known = await both(complete(self.api, self.database, self.name, learnt), refreshing)
                 seen = directory.whole and not (known or location.known_before)
                 self.looks_up = location.allows_duplicates and not seen
                 directory.location = self._location = location
