@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from tasks.engine import outcome
+from tasks.engine.conclude import conclude
 from tasks.engine.gone import release
-from tasks.engine.run import Run, conclude, open_run
+from tasks.engine.run import Run, open_run
 from tasks.errors import ConfigurationError, NotFound
 from tasks.identity.resolve import CREATING, linked_by, linking
 from tasks.ledger import migrate, records

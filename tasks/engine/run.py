@@ -17,15 +17,15 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
-from tasks.engine.report import OPEN, Findings, Report, Status, entity_counts
+from tasks.engine.report import Findings
 from tasks.engine.vault import Vault
-from tasks.errors import Fatal, QuotaSpent
+from tasks.errors import Fatal
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
 from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
-from tasks.ledger import effects, facts, migrate, records
+from tasks.ledger import facts, migrate, records
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
@@ -33,8 +33,6 @@ from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
-from tasks.outlets import text_of
-from tasks.redaction import redact_text
 from tasks.settings import ENTITIES, Account, Settings
 from tasks.together import both
 from tasks.transport import Transport
@@ -173,6 +171,12 @@ class Run:
             self._location = await learn(
                 self.api, self.source, self.database, self.name, needs, again=self.full
             )
+            outside = {*self._location.users.values()} - {*self._location.team}
+            if outside and self._location.team:
+                self.findings.warn(
+                    f"{len(outside)} of the users that the mapping names are not in the calendar's team: "
+                    "their appointments are written without them"
+                )
         return self._location
 
 
@@ -272,71 +276,6 @@ class LeasedQuota:
 
 ROUTES_FROM = "routes_from"
 """Fact: learnt when a run first walked the whole source and came to its end."""
-SHOWN = 5
-"""Ambiguous contacts that a report names."""
-REMEDIES = {
-    "ambiguous": "ambiguous: `voipsync review` lists them, `voipsync link` settles them",
-    "waiting": "waiting for their contact",
-    "unresolved": "unresolved: whether they arrived could not be asked; the next run asks again",
-}
-
-
-async def conclude(run: Run, error: BaseException | None = None) -> Report:
-    """Decide how the run ended, from the ledger's counts, and keep its report."""
-    if error is not None:
-        run.findings.warnings.insert(0, text_of(error))
-    open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
-    rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
-    for entity, reason, number in rejects:
-        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
-    for (entity, state), number in open_records.items():
-        if state in REMEDIES:
-            run.findings.remark(entity, REMEDIES[state], number, still_open=True)
-    for record in await run.database.look(lambda connection: records.ambiguous(connection, run.name, SHOWN)):
-        candidates = ", ".join((record.payload or {}).get("candidates", ()))
-        may_be = f" may be any of: {candidates}" if candidates else f": {record.error}"
-        run.findings.warn(f"contact {record.source_id}{may_be}")
-    for action, reason, number, why in await run.database.look(
-        lambda connection: effects.count_open(connection, run.name)
-    ):
-        told = f"routes: {number} {action} not done yet ({reason})"
-        run.findings.warn(f"{told}: {why}" if why else told, degrades=True)
-    entities = entity_counts(run.findings, open_records)
-    unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
-    degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)
-    failed = error is not None and not isinstance(error, QuotaSpent)
-    status: Status = "failed" if failed else "degraded" if degraded else "ok"
-    source, destination = run.source_wire.tally, run.destination_wire.tally
-    report = Report(
-        account=run.name,
-        run_id=run.id,
-        mode=run.options.mode,
-        status=status,
-        entities=entities,
-        requests={
-            "source": source.reads,
-            "destination_reads": destination.reads,
-            "destination_writes": destination.writes,
-            "destination_least": _least(run, entities),
-            "throttled": source.throttled + destination.throttled,
-            "retried": source.retried + destination.retried,
-        },
-        warnings=[redact_text(warning) for warning in run.findings.all_warnings()],
-        seconds=round(time.time() - run.started, 3),
-    )
-    done = (
-        update(runs)
-        .where(runs.c.id == run.id)
-        .values(status=status, finished_at=time.time(), report=report.as_json())
-    )
-    await run.database.do(lambda connection: connection.execute(done))
-    return report
-
-
-def _least(run: Run, entities: Mapping[str, Mapping[str, int]]) -> int:
-    """How many requests the destination could not be spared: one a record written, and the index's pages."""
-    written = sum(counts[name] for counts in entities.values() for name in ("created", "updated", "deleted"))
-    return written + run.index_pages
 
 
 def _begin_walk(connection: Connection, account: str) -> int:

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from tasks.engine.conclude import conclude
 from tasks.engine.deletes import Deletes
 from tasks.engine.effects import Effects
 from tasks.engine.parting import Parting
 from tasks.engine.read import Batch, Reader
 from tasks.engine.report import Report
-from tasks.engine.run import ROUTES_FROM, Run, conclude, open_run
+from tasks.engine.run import ROUTES_FROM, Run, open_run
 from tasks.engine.settle import settle
 from tasks.engine.shape import Work, bundles
 from tasks.engine.write import Writer

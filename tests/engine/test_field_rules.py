@@ -215,3 +215,12 @@ async def test_a_mapping_is_checked_again_only_where_it_changed(box, url):
     box.reset_counters()
     await sync(box, url, mapping=mapping)
     assert box.counters()["highlevel"]["requests"] == 4  # the contact, its fields; a tag less and one more
+
+
+async def test_users_outside_the_calendars_team_are_told(box, url):
+    outside = users(box)["outside@voipsync.example.com"]
+    person(box)
+    report = await sync(box, url, mapping={"default_country": "GB", "users": {"10002": outside}})
+    assert [line for line in report.warnings if "not in the calendar's team" in line]
+    report = await sync(box, url)
+    assert not [line for line in report.warnings if "not in the calendar's team" in line]
