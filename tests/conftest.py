@@ -6,6 +6,7 @@ import atexit
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -25,6 +26,10 @@ atexit.register(shutil.rmtree, PREFECT_HOME, ignore_errors=True)
 os.environ["PREFECT_HOME"] = PREFECT_HOME
 os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
 os.environ.pop("PREFECT_API_URL", None)
+
+# a shell's background job ignores Ctrl-C, and so would all commands that tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
 """Ends the server where the session is killed and cannot: its standard input closes with the session."""
