@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +38,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             env=env,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
@@ -47,6 +50,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+        with contextlib.suppress(ProcessLookupError):  # its own child may outlive it
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

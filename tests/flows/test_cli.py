@@ -93,8 +93,8 @@ def background(prefect_api: str, command: Make, temporary_home: str) -> Iterator
             yield Background(alone, runs)
         finally:
             for run in runs.values():
-                run.child.kill()
-                run.child.wait()
+                run.child.terminate()  # a run that is killed leaves Prefect's temporary API behind
+                run.end(within=300)
 
 
 # mistakes in the configuration and in arguments
