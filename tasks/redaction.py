@@ -28,6 +28,7 @@ SHORTEST = 4
 
 _CALLED = r"pass(?:word|wd|phrase)|pwd|secret|api[_-]?key|token|nonce|(?:private|encryption)[_-]?keys?"
 """What a value is called that is a secret."""
+_CALL = re.compile(_CALLED, re.IGNORECASE)
 _IN_PROSE = r"pass(?:word|wd|phrase)|pwd|secret|api[ _-]?key|(?:access|refresh)[ _-]token"
 _KEYED = re.compile(
     r"(?:pass(?:word|wd|phrase)|pwd|secret|api_?-?key|token|nonce|authorization|cookie|private_?-?key)$",
@@ -110,9 +111,12 @@ _verbatim: re.Pattern[str] | None = None
 
 
 def remember(secret: str) -> str:
-    """Mask a secret from now on, wherever it turns up, and return it."""
+    """Mask a secret from now on, wherever it turns up, and return it.
+
+    One that is too short, or no more than a word by which secrets are called, is left to its shape.
+    """
     global _verbatim  # noqa: PLW0603 - what the process knows
-    if len(secret) >= SHORTEST and secret not in _known:
+    if len(secret) >= SHORTEST and secret not in _known and not _CALL.fullmatch(secret):
         _known.add(secret)
         forms = sorted({form for one in _known for form in _forms(one)}, key=len, reverse=True)
         marks = "|".join(map(re.escape, (SECRET, EMAIL, NUMBER, PERSONAL)))

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -30,6 +31,10 @@ os.environ.pop("PREFECT_API_URL", None)
 # a shell's background job ignores Ctrl-C, and so would all commands that tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# how long an example takes says more of the machine than of the code
+hypothesis.settings.register_profile("voipsync", deadline=None)
+hypothesis.settings.load_profile("voipsync")
 
 GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
 """Ends the server where the session is killed and cannot: its standard input closes with the session."""
