@@ -120,7 +120,7 @@ def remember(secret: str) -> str:
         _known.add(secret)
         forms = sorted({form for one in _known for form in _forms(one)}, key=len, reverse=True)
         marks = "|".join(map(re.escape, (SECRET, EMAIL, NUMBER, PERSONAL)))
-        _verbatim = re.compile(f"({marks})|(?:{'|'.join(map(re.escape, forms))})", re.IGNORECASE)
+        _verbatim = re.compile(f"((?-i:{marks}))|(?:{'|'.join(map(re.escape, forms))})", re.IGNORECASE)
     return secret
 
 

@@ -119,7 +119,10 @@ def test_no_phone_number_survives(around, number):
     assert number not in redact_text(f"{around}{number}{around}")
 
 
-SECRETS = st.text(alphabet=[chr(code) for code in range(33, 127)], min_size=8, max_size=60)
+NO_SECRETS = {redaction.SECRET, redaction.EMAIL, redaction.NUMBER, redaction.PERSONAL}
+SECRETS = st.text(alphabet=[chr(code) for code in range(33, 127)], min_size=8, max_size=60).filter(
+    lambda text: text not in NO_SECRETS and not redaction._CALL.fullmatch(text)
+)
 
 
 @given(SECRETS, AROUND, AROUND, st.binary(max_size=5))
