@@ -90,7 +90,7 @@ async def flow(job: Job) -> dict[str, Any]:
 
 def start_prefect() -> None:
     """Import the flow and start Prefect's temporary API."""
-    from flows.cli import PREFECT  # noqa: PLC0415 - imports Prefect, which takes seconds
+    from flows.cli_run import PREFECT  # noqa: PLC0415 - imports Prefect, which takes seconds
 
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""The ``voipsync`` command: thin over the flows, and the only module that imports them.
+"""The ``voipsync`` command: thin over the flows, which only it (`flows.cli_run`) imports.
 
 Configuration and arguments are checked before Prefect is imported: a slip costs a moment, not a server start.
 Whatever takes long to import is imported where it is used, for the same reason.
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
@@ -21,22 +18,11 @@ from flows.cli_auth import auth
 from flows.cli_doctor import doctor
 from flows.cli_options import config, json_option
 from flows.cli_review import link, review
+from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
-from tasks.outlets import guard, text_of
+from tasks.outlets import guard
 from tasks.redaction import redact_text
-from tasks.settings import ENTITIES
-
-if TYPE_CHECKING:
-    from tasks.engine.report import Report
-
-EXIT = {"ok": 0, "degraded": 3, "failed": 1}
-PREFECT = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
-}
-"""What `[tool.prefect]` says, for those who run the command elsewhere than in the project's folder."""
 
 
 class _Commands(click.Group):
@@ -70,22 +56,6 @@ def main() -> None:
     guard()
 
 
-def _check(name: str) -> None:
-    """Check all that a run needs of an account and of the machine, before anything takes seconds."""
-    settings = configuration.load()
-    settings.account(name)
-    from tasks.engine import vault  # noqa: PLC0415
-
-    vault.check(name, settings)
-
-
-def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
-    if wrong := [entity for entity in chosen if entity not in ENTITIES]:
-        raise click.BadParameter(f"{', '.join(wrong)}: choose from {', '.join(ENTITIES)}")
-    return chosen
-
-
 @main.command()
 @click.argument("account")
 @click.option(
@@ -95,17 +65,9 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     show_default=True,
     help="incremental: what changed at the source; full: everything is mapped and compared again.",
 )
-@click.option(
-    "--only", callback=_entities, metavar="E,E", help=f"Entities to write, of: {', '.join(ENTITIES)}."
-)
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    help="Seconds to wait for another run on the same location.",
-)
-@click.option("--no-wait", is_flag=True, help="Fail at once where another run is under way.")
+@only_option
+@wait_option
+@no_wait_option
 @click.option(
     "--accept-fewer",
     is_flag=True,
@@ -123,87 +85,12 @@ def sync(
     as_json: bool,
 ) -> None:
     """Sync ACCOUNT once."""
-    _check(account)
-    if no_wait:
-        from tasks.engine.status import refuse_if_held  # noqa: PLC0415
-
-        settings = configuration.load()
-        refuse_if_held(settings.state.url, settings.account(account))
-    wait_seconds = 0.0 if no_wait else wait
+    check(account)
+    wait_seconds = waiting(account, wait, no_wait=no_wait)
     options = {"mode": mode, "only": only, "wait_seconds": wait_seconds, "accept_fewer": accept_fewer}
-    report = _run_sync(account, options)
-    _show(report, as_json=as_json)
+    report = run_flow("sync", account, options)
+    show(report, as_json=as_json)
     sys.exit(EXIT[report.status])
-
-
-def _run_sync(account: str, options: dict[str, Any]) -> Report:
-    """Run the flow in this process, with a progress bar on a terminal."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run itself takes care of it
-    if not os.environ.get("PREFECT_API_URL"):
-        os.environ.pop("PREFECT_API_URL", None)  # Prefect takes an empty one for an address
-    for name, value in PREFECT.items():
-        os.environ.setdefault(name, value)
-    with _put_off(signal.SIGTERM, signal.SIGINT):  # an import that is interrupted ends as any error
-        from flows.sync import sync as flow  # noqa: PLC0415 - imports Prefect: seconds
-        from flows.terminal import bar  # noqa: PLC0415
-        from tasks.engine.report import Report  # noqa: PLC0415
-        from tasks.options import SyncOptions  # noqa: PLC0415
-
-    async def run() -> Any:  # noqa: ANN401 - a report, or what prevented it
-        with bar(account):
-            return await flow(account, SyncOptions(**options), return_state=True)
-
-    try:
-        _start_prefect()
-        state = asyncio.run(run())
-    except Exception as error:
-        raise VoipsyncError(
-            f"Prefect cannot run the flow ({_first_line(text_of(error))}): check PREFECT_API_URL, or unset "
-            "it to use Prefect's temporary API"
-        ) from error
-    made = getattr(state.data, "result", state.data)
-    if isinstance(made, Report):
-        return made
-    raise made if isinstance(made, VoipsyncError) else VoipsyncError(_first_line(str(state.message)))
-
-
-def _start_prefect() -> None:
-    """Start Prefect's temporary API where no other is set, out of reach of a Ctrl-C on the terminal.
-
-    A child inherits the blocked signal. Otherwise the API would be gone before the run is recorded there,
-    and Prefect's client would try for minutes. It also inherits that what it makes is for its owner alone.
-    """
-    from prefect.client.orchestration import get_client  # noqa: PLC0415
-
-    before = os.umask(0o077)
-    try:
-        with _put_off(signal.SIGINT):
-            get_client(sync_client=True)
-    finally:
-        os.umask(before)
-
-
-@contextmanager
-def _put_off(*signals: signal.Signals) -> Iterator[None]:
-    """Let these signals arrive at the end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), text)
-
-
-def _show(report: Report, *, as_json: bool = False) -> None:
-    if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
-        return
-    from flows.terminal import table  # noqa: PLC0415
-
-    table(report)
 
 
 @main.command()
@@ -215,7 +102,7 @@ def demo(contacts: int, keep: bool) -> None:
     """Sync a sandbox twice: the second run writes nothing."""
     from flows.demo import demonstrate  # noqa: PLC0415
 
-    sys.exit(demonstrate(contacts, keep=keep, sync=_run_sync, show=_show))
+    sys.exit(demonstrate(contacts, keep=keep, sync=partial(run_flow, "sync"), show=show))
 
 
 @main.command()

@@ -42,7 +42,7 @@ from tasks.webhook import Webhooks
 log = logging.getLogger(__name__)
 
 
-LANES = {"incremental": 0, "full": 2}
+LANES = {"sync": 0, "link": 0, "retry": 1, "plan": 1, "apply": 1, "full": 2, "backfill": 2, "verify": 3}
 """Who goes first at a location: the live sync; what takes long steps aside for it between two batches."""
 
 
@@ -56,6 +56,7 @@ class Run:
 
     id: str
     name: str
+    kind: str
     account: Account
     options: SyncOptions
     rules: Rules
@@ -207,7 +208,7 @@ async def open_run(
             usage=lambda: quota.usage(ahead=quota.limit),
             tell=log.warning,
             about=(about := {"run": run_id, "account": name, "kind": kind}),
-            lane=LANES[options.mode],
+            lane=LANES["full" if options.mode == "full" else kind],
         ) as lease:
             if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
                 quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
@@ -225,6 +226,7 @@ async def open_run(
                 run = Run(
                     id=run_id,
                     name=name,
+                    kind=kind,
                     account=account,
                     options=options,
                     rules=Rules.of(name, account),
@@ -245,7 +247,7 @@ async def open_run(
                     walk=await database.do(lambda connection: _begin_walk(connection, name)),
                     routes_from=await database.look(lambda connection: _routes_from(connection, name)),
                 )
-                await database.do(lambda connection: _begin(connection, run, kind))
+                await database.do(lambda connection: _begin(connection, run))
                 with _stop_on_signals(run):
                     yield run
             finally:
@@ -290,14 +292,14 @@ def _routes_from(connection: Connection, account: str) -> float | None:
     return known[1] if known else None
 
 
-def _begin(connection: Connection, run: Run, kind: str) -> None:
+def _begin(connection: Connection, run: Run) -> None:
     """Enter the run; one that is still called running is dead, for we hold the lease."""
     dead = update(runs).where(runs.c.account == run.name, runs.c.status == "running")
     connection.execute(dead.values(status="failed", finished_at=time.time()))
     row: dict[str, Any] = {
         "id": run.id,
         "account": run.name,
-        "kind": kind,
+        "kind": run.kind,
         "mode": run.options.mode,
         "status": "running",
         "started_at": run.started,

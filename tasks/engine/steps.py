@@ -127,10 +127,10 @@ class Steps:
 
 @asynccontextmanager
 async def open_steps(
-    account: str, options: SyncOptions, settings: Settings | None = None
+    account: str, options: SyncOptions, settings: Settings | None = None, *, kind: str = "sync"
 ) -> AsyncIterator[Steps]:
     """Open a run of an account; whatever goes wrong inside, the ledger records that it ended."""
-    async with open_run(account, settings or load(), options) as run:
+    async with open_run(account, settings or load(), options, kind=kind) as run:
         steps = Steps(run)
         try:
             yield steps

@@ -24,6 +24,9 @@ effect         what a tag that appeared on a contact, or disappeared, starts by 
                contact or its route is no longer there)
 directory      the location's contacts as last read: who is who, for adoption instead of duplication
 fact           something learnt once and kept: custom field ids, duplicate policy, watermarks
+history        what was done about records, in order: each write with the content before and after it
+plan           what a run would write, computed and kept until it is applied; its items are contacts, each
+               with what is to be done about it and its activities
 credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
 lease          who may write to a location now
 waiter         who would like to, in which lane
@@ -152,6 +155,48 @@ runs = Table(
     Column("owner", String(120), nullable=False),
     Column("report", JSON(none_as_null=True)),
     Index("runs_by_account", "account", "started_at"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("run_id", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("entity", String(16), nullable=False),
+    Column("source_id", String(80), nullable=False),
+    Column("destination_id", String(80)),
+    Column("action", String(16), nullable=False),
+    Column("before", SealedJson),
+    Column("after", SealedJson),
+    Column("why", Sealed),
+    Column("status", Integer),
+    Index("history_by_record", "account", "entity", "source_id", "at"),
+    Index("history_by_age", "account", "at"),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account", String(63), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("checksum", String(64), nullable=False),
+    Column("about", SealedJson, nullable=False),
+    Index("plans_by_account", "account", "created_at"),
+)
+
+plan_items = Table(
+    "plan_items",
+    metadata,
+    Column("plan_id", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("item", SealedJson, nullable=False),
+    Column("why", Sealed),
 )
 
 credentials = Table(

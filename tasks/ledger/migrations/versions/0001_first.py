@@ -1,4 +1,4 @@
-"""The first schema: records, effects, directory, facts, credentials, runs, leases, waiters."""
+"""The first schema: records, effects, directory, facts, history, plans, credentials, runs, leases."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -67,6 +67,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "name"),
     )
     op.create_table(
+        "history",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("entity", sa.String(length=16), nullable=False),
+        sa.Column("source_id", sa.String(length=80), nullable=False),
+        sa.Column("destination_id", sa.String(length=80), nullable=True),
+        sa.Column("action", sa.String(length=16), nullable=False),
+        sa.Column("before", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("after", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "run_id", "number"),
+    )
+    op.create_index("history_by_record", "history", ["account", "entity", "source_id", "at"])
+    op.create_index("history_by_age", "history", ["account", "at"])
+    op.create_table(
         "leases",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("owner", sa.String(length=120), nullable=True),
@@ -75,6 +93,27 @@ def upgrade() -> None:
         sa.Column("usage", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "plan_items",
+        sa.Column("plan_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("item", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("plan_id", "number"),
+    )
+    op.create_table(
+        "plans",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("checksum", sa.String(length=64), nullable=False),
+        sa.Column("about", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("plans_by_account", "plans", ["account", "created_at"])
     op.create_table(
         "records",
         sa.Column("account", sa.String(length=63), nullable=False),
