@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 
 from tasks.errors import ConfigurationError
@@ -15,6 +17,8 @@ SECRETS = {
     "highlevel_token": ("destination", "token"),
 }
 """The secret fields of a `SyncAccount`, and the keys of the configuration that they are."""
+PAGE = 200
+"""Blocks asked for at once."""
 
 
 class SyncAccount(Block):
@@ -37,13 +41,15 @@ class SyncAccount(Block):
     default_country: str = Field("US", description="of phone numbers without a country code, such as GB")
     calendar_id: str | None = Field(None, description="where appointments go; empty: they are off")
     api_version: Literal["v3", "2021-07-28"] = Field("v3", description="version of the Contacts API")
+    tags: list[str] = Field([], description="by which a fleet chooses its accounts")
     source: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.source]")
     destination: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.destination]")
     mapping: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.mapping]")
 
-    def tables(self, name: str) -> dict[str, dict[str, Any]]:
+    def tables(self, name: str) -> dict[str, Any]:
         """The tables of ``[accounts.NAME]``; secrets are references to this block."""
-        tables: dict[str, dict[str, Any]] = {
+        tables: dict[str, Any] = {
+            "tags": self.tags,
             "source": {"timezone": self.timezone, **self.source},
             "destination": {
                 "location_id": self.location_id,
@@ -78,7 +84,7 @@ def account_secret(name: str, field: str, *, where: str) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else ""
 
 
-def account_tables(name: str) -> dict[str, dict[str, Any]]:
+def account_tables(name: str) -> dict[str, Any]:
     """Return the tables of an account that lives in a block.
 
     Raises:
@@ -86,6 +92,20 @@ def account_tables(name: str) -> dict[str, dict[str, Any]]:
     """
     block: SyncAccount = _load(SyncAccount, name, where=f"account {name}")
     return block.tables(name)
+
+
+async def accounts_in_blocks() -> dict[str, list[str]]:
+    """Return the names of all accounts that live in blocks, each with its tags."""
+    found: dict[str, list[str]] = {}
+    async with get_client() as client:
+        try:
+            while page := await client.read_block_documents_by_type(
+                "sync-account", offset=len(found), limit=PAGE, include_secrets=False
+            ):
+                found |= {str(one.name): list(one.data.get("tags") or ()) for one in page}
+        except ObjectNotFound:  # the block's type was never registered
+            pass
+    return found
 
 
 def _load(kind: type[Block], name: str, *, where: str) -> Any:  # noqa: ANN401 - a block

@@ -39,3 +39,50 @@ class SyncOptions(BaseModel):
 
 EVERYTHING_NEW = SyncOptions()
 """An incremental sync of all entities."""
+
+
+class FleetOptions(BaseModel):
+    """Which accounts a fleet syncs, and how many flow runs it may have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accounts: tuple[str, ...] = Field(
+        (),
+        description="names of accounts, in which * and ? stand for any text; empty: all of the configuration "
+        "and of the Sync Account blocks",
+        json_schema_extra={"position": 0},
+    )
+    tags: tuple[str, ...] = Field(
+        (), description="only accounts with one of these tags", json_schema_extra={"position": 1}
+    )
+    every_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="an account whose last sync was started less long ago is passed over",
+        json_schema_extra={"position": 2},
+    )
+    most_runs: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="flow runs of the fleet that may wait or be under way at the same time",
+        json_schema_extra={"position": 3},
+    )
+    spread_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="over how long the new flow runs are spread, so that they do not all begin at once",
+        json_schema_extra={"position": 4},
+    )
+    sync: SyncOptions = Field(
+        EVERYTHING_NEW, description="how each account is synced", json_schema_extra={"position": 5}
+    )
+    deployment: str = Field(
+        "shard/fleet",
+        description="the deployment that syncs what the fleet chose: flow and name",
+        json_schema_extra={"position": 6},
+    )
+
+
+WHOLE_FLEET = FleetOptions()
+"""All accounts, about once a minute."""

@@ -53,13 +53,18 @@ async def report(steps: Steps) -> Report:
     """Record how the run ended, and show it in the Prefect UI as a table and as text."""
     with discreet():
         made = await steps.conclude()
+    await show(made)
+    return made
+
+
+async def show(made: Report) -> None:
+    """Show a report in the Prefect UI as a table and as text."""
     about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
     table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
     await asyncio.gather(
         acreate_table_artifact(table=table, key=f"report-{_key(made.account)}", description=about),
         acreate_markdown_artifact(markdown(made), key=f"summary-{_key(made.account)}", description=about),
     )
-    return made
 
 
 def final_state(made: Report) -> State[Report]:

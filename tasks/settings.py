@@ -143,6 +143,7 @@ class Destination(Section):
 class Account(Section):
     """One VoIPstudio account synced into one HighLevel location."""
 
+    tags: list[str] = Field([], description="by which a fleet chooses its accounts")
     source: Source = Source()
     destination: Destination
     mapping: MappingSettings = MappingSettings()

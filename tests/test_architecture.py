@@ -22,7 +22,9 @@ from tasks.settings import Account, Settings, load
 
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ("deployments", "flows", "tasks", "sandbox")
-SHELL = frozenset({"tasks.extract", "tasks.transform", "tasks.load", "tasks.events", "tasks.report"})
+SHELL = frozenset(
+    {"tasks.extract", "tasks.transform", "tasks.load", "tasks.events", "tasks.report", "tasks.fleet"}
+)
 KNOWS_PREFECT = SHELL | {"tasks.blocks"}
 """The only modules under tasks/ that may import Prefect."""
 FLOOR = {

@@ -308,25 +308,35 @@ def _begin(connection: Connection, run: Run) -> None:
     connection.execute(insert(runs), row)
 
 
+_under_way: dict[str, Run] = {}
+"""The runs of this process: a signal stops them all."""
+_caught: list[tuple[signal.Signals, Any]] = []
+"""The signals that we took, each with what it did before."""
+
+
 @contextmanager
 def _stop_on_signals(run: Run) -> Iterator[None]:
     """Turn SIGTERM and SIGINT into a request to stop, where this is the process's main loop."""
 
     def stop(received: signal.Signals) -> None:
-        run.stop_reason = f"stopped by {received.name}: what was done is recorded, the next run continues"
+        for one in _under_way.values():
+            one.stop_reason = f"stopped by {received.name}: what was done is recorded, the next run continues"
         log.warning("%s: stopping, what is under way is finished and recorded", received.name)
 
-    loop, caught = asyncio.get_running_loop(), []
-    for received in (signal.SIGTERM, signal.SIGINT):
+    loop, first = asyncio.get_running_loop(), not _under_way
+    _under_way[run.id] = run
+    for received in (signal.SIGTERM, signal.SIGINT) if first else ():
         try:
             before = signal.getsignal(received)
             loop.add_signal_handler(received, stop, received)
         except (ValueError, RuntimeError, NotImplementedError):
             continue  # not the main thread, or no such signals here: its owner stops us otherwise
-        caught.append((received, before))
+        _caught.append((received, before))
     try:
         yield
     finally:
-        for received, before in caught:
+        del _under_way[run.id]
+        while _caught and not _under_way:
+            received, before = _caught.pop()
             loop.remove_signal_handler(received)
             signal.signal(received, before)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tasks.engine.conclude import conclude
 from tasks.engine.deletes import Deletes
-from tasks.engine.effects import Effects
+from tasks.engine.effects import Effects, Emitter
 from tasks.engine.parting import Parting
 from tasks.engine.read import Batch, Reader
 from tasks.engine.report import Report
@@ -154,9 +154,12 @@ async def turn(steps: Steps) -> None:
     await steps.finish()
 
 
-async def sync_once(account: str, options: SyncOptions, settings: Settings | None = None) -> Report:
-    """Run one sync of an account without Prefect and return its report."""
+async def sync_once(
+    account: str, options: SyncOptions, settings: Settings | None = None, *, emit: Emitter | None = None
+) -> Report:
+    """Run one sync of an account, all steps one after the other, and return its report."""
     async with open_steps(account, options, settings) as steps:
+        steps.effects.emit = emit
         try:
             await turn(steps)
         except (Fatal, ApiError) as error:

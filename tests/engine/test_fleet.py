@@ -1,0 +1,120 @@
+"""Whose turn it is in a fleet, and which accounts share a flow run."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import insert
+
+from tasks.engine.fleet import (
+    MOST_TOGETHER,
+    START_SECONDS,
+    START_SHARE,
+    UNKNOWN_SECONDS,
+    Standing,
+    chosen,
+    due,
+    shards,
+    standings,
+    table,
+)
+from tasks.ledger.tables import runs
+
+NOW = time.time()
+
+
+def entered(
+    account: str, ago: float, status: str, seconds: float = 2.0, kind: str = "sync"
+) -> dict[str, object]:
+    return {
+        "id": f"{account}-{ago}",
+        "account": account,
+        "kind": kind,
+        "mode": "incremental",
+        "status": status,
+        "started_at": NOW - ago,
+        "finished_at": None if status == "running" else NOW - ago + seconds,
+        "owner": "here:1",
+    }
+
+
+def test_how_accounts_stand_is_what_their_last_syncs_say(database):
+    rows = [
+        entered("good", 500, "ok", 5.0),
+        entered("good", 100, "ok", 3.0),
+        entered("ill", 300, "degraded", 4.0),
+        entered("ill", 50, "failed", 1.0),
+        entered("ill", 40, "ok", 9.0, kind="backfill"),
+        entered("busy", 10, "running"),
+        entered("not asked for", 10, "ok"),
+    ]
+    database.now_do(lambda connection: connection.execute(insert(runs), rows))
+    found = database.now_look(lambda connection: standings(connection, ["good", "ill", "busy", "new"]))
+    told = {one.account: (one.tried_at, one.synced_at, round(one.seconds, 3), one.status) for one in found}
+    assert told == {
+        "good": (NOW - 100, NOW - 97, 3.0, "ok"),
+        "ill": (NOW - 50, NOW - 296, 4.0, "failed"),
+        "busy": (NOW - 10, None, UNKNOWN_SECONDS, "running"),
+        "new": (None, None, UNKNOWN_SECONDS, ""),
+    }
+
+
+def test_more_accounts_than_one_statement_takes(database):
+    names = [f"a{number}" for number in range(1200)]
+    assert [one.account for one in database.now_look(lambda c: standings(c, names))] == names
+
+
+@pytest.mark.parametrize(
+    ("patterns", "tags", "names"),
+    [
+        ((), (), ["north", "south", "nova"]),
+        (("no*",), (), ["north", "nova"]),
+        (("s?uth", "nova"), (), ["south", "nova"]),
+        ((), ("uk",), ["north", "south"]),
+        (("no*",), ("uk", "us"), ["north"]),
+        (("x",), (), []),
+    ],
+)
+def test_accounts_are_chosen_by_pattern_and_tag(patterns, tags, names):
+    accounts = {"north": ["uk"], "south": ["uk", "vip"], "nova": []}
+    assert chosen(accounts, patterns, tags) == names
+
+
+def test_the_longest_unsynced_goes_first_and_nobody_twice():
+    found = [
+        Standing("recent", NOW - 90, NOW - 88),
+        Standing("just now", NOW - 10, NOW - 8),
+        Standing("failing", NOW - 70, NOW - 9000, status="failed"),
+        Standing("waiting", NOW - 600, NOW - 598),
+        Standing("new"),
+        Standing("old", NOW - 700, NOW - 698),
+    ]
+    ordered = due(found, busy={"waiting"}, every=60)
+    assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]
+
+
+def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
+    found = [Standing(f"a{number}", seconds=1.0 + number % 7) for number in range(100)]
+    made = list(shards([*found, Standing("large", seconds=500.0), Standing("last", seconds=1.0)]))
+    assert [name for shard in made for name in shard if name != "large"] == [
+        *(one.account for one in found),
+        "last",
+    ]
+    assert ("large",) in made
+    seconds = {one.account: one.seconds for one in found}
+    for shard in made[:-1]:
+        if shard != ("large",):
+            takes = sum(seconds[name] for name in shard)
+            assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
+
+
+def test_a_flow_run_has_no_more_task_runs_than_are_kept_track_of():
+    assert (
+        max(map(len, shards(Standing(str(number), seconds=0.01) for number in range(500)))) == MOST_TOGETHER
+    )
+
+
+def test_those_in_need_are_shown_first():
+    found = [Standing("good", NOW, NOW, 2.0, "ok"), Standing("new"), Standing("ill", NOW, NOW, 2.0, "failed")]
+    assert [row["account"] for row in table(found, 2)] == ["ill", "new"]
