@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import httpx
 from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import Field, SecretStr
 
 from tasks.errors import ConfigurationError
@@ -103,8 +104,9 @@ async def accounts_in_blocks() -> dict[str, list[str]]:
                 "sync-account", offset=len(found), limit=PAGE, include_secrets=False
             ):
                 found |= {str(one.name): list(one.data.get("tags") or ()) for one in page}
-        except ObjectNotFound:  # the block's type was never registered
-            pass
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:  # the block's type was never registered
+                raise
     return found
 
 

@@ -1,0 +1,92 @@
+"""A fleet on a real Prefect API: what it starts, whom it passes over, and what becomes of a bad account."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.serve import Sandbox
+from tests.support.command import CONFIGURATION, KEY, TOKEN
+
+PROJECT = Path(__file__).parents[2]
+RUN = """
+import asyncio, json, sys
+from flows.fleet import fleet
+from flows.shard import shard
+from tasks.options import FleetOptions
+
+async def main():
+    state = await shard(("good", "ill", "unknown"), return_state=True)
+    print(json.dumps([state.name, state.message]))
+    deployment = await shard.ato_deployment("fleet", work_pool_name="nowhere")
+    await deployment.aapply()
+    options = FleetOptions(accounts=("good", "ill", "new*"), every_seconds=0, most_runs=2)
+    for _ in range(2):
+        state = await fleet(options, return_state=True)
+        print(json.dumps([state.name, state.message]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    folder = tmp_path_factory.mktemp("fleet")
+    httpx.post(f"{prefect_api}/work_pools/", json={"name": "nowhere", "type": "process"}).raise_for_status()
+    with Sandbox.threaded(contacts=6, burst=5000) as box:
+        text = ""
+        for account in ("good", "ill", "newest"):
+            filled = CONFIGURATION.format(
+                ledger=folder / "ledger.db",
+                account=account,
+                source=box.voipstudio_url,
+                destination=box.highlevel_url,
+                location=box.location_id if account == "good" else f"elsewhere{account}",
+                calendar=box.calendar_id,
+            )
+            text += filled if not text else filled.split("\n\n", 1)[1]
+        (folder / "voipsync.toml").write_text(text, encoding="utf-8")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VOIPSYNC_"))}
+        env = kept | {
+            "HOME": str(folder),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": prefect_api,
+            "PYTHONPATH": str(PROJECT),
+            "VOIPSYNC_CONFIG": str(folder / "voipsync.toml"),
+            KEY: box.api_key,
+            TOKEN: box.token,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", RUN], env=env, cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert box.contacts()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def of_flow(prefect_api: str, what: str, name: str) -> list[dict[str, Any]]:
+    found = httpx.post(f"{prefect_api}/{what}/filter", json={"flows": {"name": {"any_": [name]}}})
+    return list(found.raise_for_status().json())
+
+
+def test_a_bad_account_holds_up_no_other_and_is_named(ran, prefect_api):
+    assert ran[0][0] == "Degraded"
+    assert ran[0][1].endswith("2 failed: ill, unknown")
+    states = {run["name"]: run["state_name"] for run in of_flow(prefect_api, "task_runs", "shard")}
+    assert states == {"sync good": "Completed", "sync ill": "Failed", "sync unknown": "Failed"}
+
+
+def test_a_fleet_starts_those_whose_turn_it_is_and_nobody_twice(ran, prefect_api):
+    assert ran[1] == ["Completed", "3 accounts: 3 started now, 1 failed last time"]
+    assert ran[2] == ["Completed", "3 accounts: 0 started now, 1 failed last time"]
+    started = [run for run in of_flow(prefect_api, "flow_runs", "shard") if "voipsync-fleet" in run["tags"]]
+    (names,) = [run["parameters"]["accounts"] for run in started]
+    assert names[0] == "newest"
+    assert sorted(names) == ["good", "ill", "newest"]
