@@ -13,7 +13,8 @@
     ├── RejectedRecord            this one record was refused; keep it, go on with the others
     │   ├── NotFound              the thing addressed does not exist (any more)
     │   └── DuplicateContact      another contact of the location holds this e-mail or phone
-    └── OutcomeUnknown            a write may have happened: ask the destination before anything else
+    ├── OutcomeUnknown            a write may have happened: ask the destination before anything else
+    └── NotPlanned                a plan does not foresee this write: leave the record as it is
 """
 
 from __future__ import annotations
@@ -118,3 +119,7 @@ class OutcomeUnknown(ApiError):  # noqa: N818
     ) -> None:
         super().__init__(message, status=status, reason=reason)
         self.effect = effect
+
+
+class NotPlanned(VoipsyncError):  # noqa: N818
+    """The plan that is carried out does not foresee this: nothing was sent, the record stays as it was."""

@@ -11,7 +11,8 @@ from tasks.engine.entities.child import USER_REFUSED, Child, Place, userless
 from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
-from tasks.errors import ApiError, NotFound, OutcomeUnknown, RejectedRecord
+from tasks.engine.subject import about
+from tasks.errors import ApiError, NotFound, NotPlanned, OutcomeUnknown, RejectedRecord
 from tasks.ledger.records import Record
 from tasks.mapping import marker
 from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
@@ -35,6 +36,14 @@ class ChildWriter:
 
     async def write(self, mapped: Mapped, fingerprint: str) -> None:
         """Bring one activity to where it should be, and record how that went."""
+        try:
+            with about(self.kind.entity, mapped.source_id) as subject:
+                await self._decide(mapped, fingerprint)
+        except NotPlanned as error:
+            known = self.known.get(mapped.source_id)
+            await self.run.leave_out(subject, [known] if known else [], error)
+
+    async def _decide(self, mapped: Mapped, fingerprint: str) -> None:
         before = self.known.get(mapped.source_id) or outcome.blank(
             self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
         )

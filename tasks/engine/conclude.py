@@ -73,7 +73,7 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         .where(runs.c.id == run.id)
         .values(status=status, finished_at=time.time(), report=report.as_json())
     )
-    await run.database.do(lambda connection: connection.execute(done))
+    await run.state.do(lambda connection: connection.execute(done))
     return report
 
 

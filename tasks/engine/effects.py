@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tasks.engine import outcome
+from tasks.engine.foreseen import of_effect
 from tasks.engine.routes import action_of
 from tasks.engine.run import Run
+from tasks.engine.subject import about
 from tasks.errors import ApiError, Fatal, NotFound, OutcomeUnknown, RejectedRecord, ServiceUnavailable
 from tasks.ledger import effects
 from tasks.ledger.effects import Due, Effect
@@ -62,8 +64,12 @@ class Effects:
     run: Run
     emit: Emitter | None = None
     """Where events go; without a shell that takes them, they wait."""
+    allows: Callable[[Effect], Awaitable[bool]] | None = None
+    """Says whether an effect may be performed; others wait."""
     _down: set[tuple[str, str]] = field(default_factory=set)
     """What gave no useful answer in this run: its effects wait for the next."""
+    _waiting: set[str] = field(default_factory=set)
+    """Keys of effects that may not be performed."""
 
     async def perform(self) -> None:
         """Do what is due.
@@ -84,6 +90,16 @@ class Effects:
             self.run.check()
 
     async def _due(self) -> list[Due]:
+        """What is due and may be performed; what may not is passed over."""
+        while True:
+            found = [one for one in await self._open() if one.effect.key not in self._waiting]
+            if self.allows is not None:
+                self._waiting |= {one.effect.key for one in found if not await self.allows(one.effect)}
+            chosen = [one for one in found if one.effect.key not in self._waiting]
+            if chosen or not found:
+                return chosen
+
+    async def _open(self) -> list[Due]:
         run = self.run
         return await run.database.look(
             lambda connection: effects.due(
@@ -92,8 +108,8 @@ class Effects:
                 before=run.walk,
                 now=outcome.NEVER if run.full else time.time(),
                 without=self._down,
-                actions=("workflow", "webhook", *(("event",) if self.emit else ())),
-                most=BLOCK,
+                actions=("workflow", "webhook", *(("event",) if self.emit or run.rehearsal else ())),
+                most=BLOCK + len(self._waiting),
             )
         )
 
@@ -112,7 +128,8 @@ class Effects:
                 continue
             sent = replace(one.effect, state="sent", tried=self.run.walk)
             await self.run.journal.save(effects=[sent])
-            ended = await self._do(replace(one, effect=sent))
+            with about("contacts", one.effect.source_id):
+                ended = await self._do(replace(one, effect=sent))
             await self.run.journal.save(effects=[ended])
 
     async def _do(self, one: _Ready) -> Effect:
@@ -153,6 +170,8 @@ class Effects:
         return False
 
     async def _call(self, one: _Ready) -> None:
+        if self.run.rehearsal:
+            return await self.run.rehearsal.effect(of_effect(one.effect, one.contact_id, None))
         message = {**self._ids(one), "id": one.effect.key, "at": _moment(one.effect).isoformat()}
         try:
             await self.run.webhooks.of(one.route).post(message, one.effect.key)
@@ -164,6 +183,11 @@ class Effects:
 
     async def _emit(self, ready: Sequence[_Ready]) -> None:
         """Hand events to the shell, all that are due at once."""
+        if self.run.rehearsal:
+            for one in ready:
+                await self.run.rehearsal.effect(of_effect(one.effect, one.contact_id, None))
+            await self.run.journal.save(effects=[_ended(one.effect, "done") for one in ready])
+            return
         if not ready or self.emit is None:
             return
         sent = [replace(one.effect, state="sent", tried=self.run.walk) for one in ready]

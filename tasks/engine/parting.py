@@ -19,8 +19,9 @@ from tasks.engine import outcome
 from tasks.engine.entities.child import Place
 from tasks.engine.merge import BESIDES, same
 from tasks.engine.run import Run
+from tasks.engine.subject import about
 from tasks.engine.write import CHILDREN
-from tasks.errors import ApiError, NotFound, OutcomeUnknown
+from tasks.errors import ApiError, NotFound, NotPlanned, OutcomeUnknown
 from tasks.identity.directory import normal_form
 from tasks.ledger import records, vanished
 from tasks.ledger.records import Record
@@ -37,9 +38,26 @@ class Parting:
     """Takes leave of records of one run."""
 
     run: Run
+    deletes: bool = False
+    """Whether contacts are deleted, whatever the configuration says of those that vanished at the source."""
 
     async def contact(self, linked: list[Record]) -> None:
         """Delete or tag the contact to which these records are linked, all of them gone at the source."""
+        try:
+            with about("contacts", linked[0].source_id) as subject:
+                await self._contact(linked)
+        except NotPlanned as error:
+            await self.run.leave_out(subject, linked, error)
+
+    async def activity(self, record: Record, parent: Record) -> None:
+        """Delete an activity where it still is as we wrote it."""
+        try:
+            with about(record.entity, record.source_id) as subject:
+                await self._activity(record, parent)
+        except NotPlanned as error:
+            await self.run.leave_out(subject, [record], error)
+
+    async def _contact(self, linked: list[Record]) -> None:
         run, contact_id = self.run, linked[0].destination_id or ""
         try:
             contact = await run.api.get_contact(contact_id)
@@ -56,15 +74,14 @@ class Parting:
         if theirs.get("id") not in (None, *(record.source_id for record in linked)):
             run.findings.remark("contacts", "vanished at the source and left, as it carries another's id")
             await self._save(outcome.gone(record, "not_ours") for record in linked)
-        elif run.account.mapping.deletes == "tag":
+        elif run.account.mapping.deletes == "tag" and not self.deletes:
             await self._tag(linked, theirs.get("tags", []))
         elif await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
             await self._buried(linked)
             run.freed |= {theirs[name] for name in ("email", "phone") if theirs.get(name)}
             run.findings.count("contacts", "deleted")
 
-    async def activity(self, record: Record, parent: Record) -> None:
-        """Delete an activity where it still is as we wrote it."""
+    async def _activity(self, record: Record, parent: Record) -> None:
         kind, place = CHILDREN[record.entity], self._place(parent)
         child_id = record.destination_id or ""
         try:
@@ -101,7 +118,7 @@ class Parting:
         until = sent + run.account.destination.settle_seconds
         try:
             while not (happened := await self._happened(group)) and (pause := until - time.time()) > 0:
-                if run.stop_reason:
+                if run.stop_reason or run.rehearsal:
                     return False
                 await run.destination_wire.sleep(min(pause, 1.0))
         except ApiError:
@@ -167,6 +184,8 @@ class Parting:
     ) -> bool:
         """Send, with the intent first; tell whether it is done, or there was nothing left to do."""
         sent = [outcome.parting(record, operation) for record in leaving]
+        if self.run.rehearsal:
+            await self.run.rehearsal.parting(leaving)
         await self._save(sent)
         try:
             await request()

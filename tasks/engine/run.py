@@ -9,17 +9,18 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, insert, update
 
 from tasks.engine.report import Findings
+from tasks.engine.subject import Subject
 from tasks.engine.vault import Vault
-from tasks.errors import Fatal
+from tasks.errors import Fatal, NotPlanned
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
@@ -29,6 +30,7 @@ from tasks.ledger import facts, migrate, records
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
+from tasks.ledger.records import Record
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
@@ -39,11 +41,35 @@ from tasks.transport import Transport
 from tasks.voipstudio.client import VoipStudio
 from tasks.webhook import Webhooks
 
+if TYPE_CHECKING:
+    from tasks.engine.plan_items import Foreseen
+    from tasks.engine.shape import Bundle
+
 log = logging.getLogger(__name__)
 
 
 LANES = {"sync": 0, "link": 0, "retry": 1, "plan": 1, "apply": 1, "full": 2, "backfill": 2, "verify": 3}
 """Who goes first at a location: the live sync; what takes long steps aside for it between two batches."""
+
+
+Key = tuple[str, str]
+"""A record: entity and source id."""
+
+
+class Rehearses(Protocol):
+    """Takes notes of what a rehearsed run is given to write, and of what it deletes."""
+
+    async def bundles(self, bundles: Sequence[Bundle]) -> None:
+        """Note what is about to be written."""
+
+    async def release(self, record: Record) -> None:
+        """Note that a record is about to lose its place."""
+
+    async def parting(self, leaving: Sequence[Record]) -> None:
+        """Note what is about to be deleted, or tagged for it."""
+
+    async def effect(self, foreseen: Foreseen) -> None:
+        """Note what a route would start."""
 
 
 class Stopped(Fatal):
@@ -60,6 +86,8 @@ class Run:
     account: Account
     options: SyncOptions
     rules: Rules
+    state: Database
+    """The ledger's database: where leases, runs and plans are kept, also while `database` is a stand-in."""
     database: Database
     journal: Journal
     source: VoipStudio
@@ -86,6 +114,10 @@ class Run:
     """Contacts of the batch under way that are to be resolved."""
     freed: set[str] = field(default_factory=set)
     """E-mail addresses and phone numbers that a contact of the location has no more."""
+    rehearsal: Rehearses | None = None
+    """Who takes notes, where nothing is really written (`tasks.engine.rehearsal`)."""
+    left_out: dict[Key, str] = field(default_factory=dict)
+    """Records that were left as they are, as the plan that is carried out does not foresee more, and why."""
     _location: Location | None = None
     _directory: Directory | None = None
     _learning: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -101,9 +133,30 @@ class Run:
         return self._directory.pages if self._directory else 0
 
     @property
+    def known_location(self) -> Location | None:
+        """What is known of the location, if it was met already."""
+        return self._location
+
+    @property
     def full(self) -> bool:
         """Whether everything is looked at again, however unchanged it seems."""
         return self.options.mode == "full"
+
+    async def leave_out(self, subject: Subject, before: Sequence[Record], error: NotPlanned) -> None:
+        """Leave records as they were before, for the plan does not foresee what would be done.
+
+        Where part of it was sent already, what is known of that is kept: a later run completes it.
+        """
+        key = (subject.entity, subject.source_id)
+        self.left_out[key] = str(error)
+        if subject.sent:
+            return
+
+        def restore(connection: Connection) -> None:
+            records.forget(connection, self.name, *key)
+            records.save(connection, before)
+
+        await self.database.do(restore)
 
     def check(self) -> None:
         """Raise where the run was asked to stop.
@@ -120,7 +173,7 @@ class Run:
             return
         log.info("stepping aside for a more urgent run")
         name = self.account.destination.location_id
-        usage = await step_aside(self.database, name, self.lease, usage=self.quota.usage, about=self.about)
+        usage = await step_aside(self.state, name, self.lease, usage=self.quota.usage, about=self.about)
         if usage:
             self.quota.adopt(usage)
 
@@ -230,6 +283,7 @@ async def open_run(
                     account=account,
                     options=options,
                     rules=Rules.of(name, account),
+                    state=database,
                     database=database,
                     journal=Journal(database),
                     source=VoipStudio(source_wire, account=name),

@@ -87,14 +87,16 @@ class Steps:
         """Bring it there, after those in more of a hurry."""
         await self.run.step_aside()
         self.run.source_total = self.reader.walk.total
-        await self.writer.load(work.bundles, advance=self._advance)
+        if self.run.rehearsal:
+            await self.run.rehearsal.bundles(work.bundles)
+        await self.writer.load(work.bundles, advance=self.advance)
         await self.reader.written(work.read - {one.contact_id for one in self.writer.resolver.put_off})
         await self.effects.perform()
         return len(work.bundles)
 
     async def finish(self) -> int:
         """Delete what vanished, establish the truth about what is unknown, do what routes have open."""
-        await self.writer.finish(advance=self._advance)
+        await self.writer.finish(advance=self.advance)
         await Deletes(self.run).mirror(self.reader.walk, self.reader.missing.found)
         await self.writer.give_back()
         settled = await settle(self.run, self.writer)
@@ -105,8 +107,14 @@ class Steps:
     async def _end_history(self) -> None:
         """Where this was the account's first complete sync: what is met from now on is new to routes."""
         run = self.run
-        if run.routes_from is None and self.reader.walk.complete and "contacts" in run.entities:
+        if self.ends_history:
             await run.database.do(lambda connection: facts.put(connection, run.name, ROUTES_FROM, run.walk))
+
+    @property
+    def ends_history(self) -> bool:
+        """Whether this is the account's first complete sync."""
+        walked = self.reader.walk.complete and "contacts" in self.run.entities
+        return self.run.routes_from is None and walked
 
     @property
     def progress(self) -> Progress:
@@ -119,7 +127,8 @@ class Steps:
         log.info("run %s of %s: %s", report.run_id, report.account, report.status)
         return report
 
-    def _advance(self, number: int) -> None:
+    def advance(self, number: int) -> None:
+        """Note that so many more contacts are there, and tell whoever watches."""
         self.done += number
         if watch := watching.get():
             watch(self.progress)

@@ -18,9 +18,10 @@ from tasks.engine.entities.notes import Notes
 from tasks.engine.gone import ContactGone, vanished
 from tasks.engine.run import Run
 from tasks.engine.shape import Bundle
+from tasks.engine.subject import about
 from tasks.engine.twins import restored, withhold
 from tasks.engine.who import Resolver
-from tasks.errors import ApiError, RejectedRecord
+from tasks.errors import ApiError, NotPlanned, RejectedRecord
 from tasks.identity.resolve import Adopt, Ambiguous, Create, Verdict
 from tasks.ledger import records
 from tasks.ledger.records import Record
@@ -135,7 +136,12 @@ class Writer:
         parent = self._known["contacts"].get(bundle.contact_id)
         if bundle.contact is not None and "contacts" in self.run.entities:
             try:
-                parent = await self._contact(bundle, verdict, parent)
+                with about("contacts", bundle.contact_id) as subject:
+                    parent = await self._contact(bundle, verdict, parent)
+            except NotPlanned as error:
+                await self.run.leave_out(subject, [parent] if parent else [], error)
+                if parent is None:
+                    return True  # its activities are left out with it
             except ApiError as error:
                 before = parent or self._blank(bundle)
                 refused = RejectedRecord(str(error), status=error.status, reason=error.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -24,6 +24,20 @@ ApiVersion = Literal["v3", "2021-07-28"]
 _CALENDARS_VERSION = "2021-04-15"
 _CUSTOM_VALUE = {"v3": "fieldValue", "2021-07-28": "field_value"}
 _ERROR = 400
+
+
+class Calls(Protocol):
+    """Runs operations by name: a service, or whoever stands before it."""
+
+    async def call(
+        self,
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Request | Mapping[str, Any] | None = None,
+    ) -> BaseModel:
+        """As `Caller.call`."""
 
 
 class Caller:

@@ -88,14 +88,16 @@ def _sqlite(url: URL) -> Engine:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
-    @event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("reads", False)
-        connection.exec_driver_sql(f"PRAGMA query_only={reads:d}")
-        # a transaction that reads first and writes later would fail at once where another wrote meanwhile
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
+    event.listen(engine, "begin", begin_explicitly)
     return engine
+
+
+def begin_explicitly(connection: Connection) -> None:
+    """Begin a transaction on SQLite, whose driver would begin it only before it writes."""
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql(f"PRAGMA query_only={reads:d}")
+    # a transaction that reads first and writes later would fail at once where another wrote meanwhile
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _make_private(path: Path) -> None:

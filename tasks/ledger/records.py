@@ -277,6 +277,15 @@ def forget_vanished(connection: Connection, account: str, entity: str, walk: int
     return connection.execute(gone).rowcount
 
 
+def forget(connection: Connection, account: str, entity: str, source_id: str) -> None:
+    """Drop a record, as if it had never been met."""
+    connection.execute(
+        delete(records).where(
+            records.c.account == account, records.c.entity == entity, records.c.source_id == source_id
+        )
+    )
+
+
 def blocks(ids: Collection[str]) -> Iterable[list[str]]:
     """Cut ids into lists short enough for one statement, the last id repeated up to a power of two.
 

@@ -194,9 +194,11 @@ plan_items = Table(
     metadata,
     Column("plan_id", String(40), primary_key=True),
     Column("number", Integer, primary_key=True),
+    Column("contact_id", String(80), nullable=False),
     Column("state", String(12), nullable=False),
     Column("item", SealedJson, nullable=False),
     Column("why", Sealed),
+    Index("plan_items_by_contact", "plan_id", "contact_id"),
 )
 
 credentials = Table(

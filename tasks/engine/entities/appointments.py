@@ -45,7 +45,7 @@ class Appointments:
 
     async def read(self, api: ContactsApi, place: Place, child_id: str) -> Content:
         """Read an appointment."""
-        return _normal(await _event(api, child_id))
+        return normal_form(await _event(api, child_id))
 
     async def update(
         self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
@@ -92,7 +92,7 @@ class Appointments:
                     seen = await _event(api, child_id)
                 except NotFound:
                     continue
-            found.append((child_id, _normal(seen)))
+            found.append((child_id, normal_form(seen)))
         return found
 
 
@@ -118,7 +118,8 @@ def _has_instants(event: Appointment) -> bool:
     return all(moment(utc(raw)) for raw in (event.start_time, event.end_time) if raw)
 
 
-def _normal(event: Appointment) -> Content:
+def normal_form(event: Appointment) -> Content:
+    """An appointment of the API in the form in which mapped contents are written."""
     status = event.appointment_status or ""
     form = {
         "title": event.title,

@@ -25,7 +25,7 @@ class CrmTasks:
 
     async def read(self, api: ContactsApi, place: Place, child_id: str) -> Content:
         """Read a task."""
-        return _normal(await api.get_crm_task(place.contact_id, child_id))
+        return normal_form(await api.get_crm_task(place.contact_id, child_id))
 
     async def update(
         self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
@@ -44,10 +44,11 @@ class CrmTasks:
         self, api: ContactsApi, place: Place, around: Mapping[str, Any]
     ) -> list[tuple[str, Content]]:
         """All tasks of a contact: the API has no paging here."""
-        return [(task.id, _normal(task)) for task in await api.list_crm_tasks(place.contact_id)]
+        return [(task.id, normal_form(task)) for task in await api.list_crm_tasks(place.contact_id)]
 
 
-def _normal(task: CrmTask) -> Content:
+def normal_form(task: CrmTask) -> Content:
+    """A task of the API in the form in which mapped contents are written."""
     return {
         "title": task.title or "",
         "body": task.body or "",

@@ -24,7 +24,7 @@ class Notes:
 
     async def read(self, api: ContactsApi, place: Place, child_id: str) -> Content:
         """Read a note."""
-        return _normal(await api.get_note(place.contact_id, child_id))
+        return normal_form(await api.get_note(place.contact_id, child_id))
 
     async def update(
         self, api: ContactsApi, place: Place, child_id: str, write: Content, there: Content
@@ -40,8 +40,9 @@ class Notes:
         self, api: ContactsApi, place: Place, around: Mapping[str, Any]
     ) -> list[tuple[str, Content]]:
         """All notes of a contact: the API has no paging here."""
-        return [(note.id, _normal(note)) for note in await api.list_notes(place.contact_id)]
+        return [(note.id, normal_form(note)) for note in await api.list_notes(place.contact_id)]
 
 
-def _normal(note: Note) -> Content:
+def normal_form(note: Note) -> Content:
+    """A note of the API in the form in which mapped contents are written."""
     return {"body": note.body or "", "userId": note.user_id or ""}

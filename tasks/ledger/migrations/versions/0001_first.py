@@ -97,11 +97,13 @@ def upgrade() -> None:
         "plan_items",
         sa.Column("plan_id", sa.String(length=40), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("contact_id", sa.String(length=80), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("item", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("why", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("plan_id", "number"),
     )
+    op.create_index("plan_items_by_contact", "plan_items", ["plan_id", "contact_id"])
     op.create_table(
         "plans",
         sa.Column("id", sa.String(length=40), nullable=False),
