@@ -37,6 +37,36 @@ class SyncOptions(BaseModel):
     )
 
 
+class ApplyOptions(BaseModel):
+    """How a plan is applied."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plan: str = Field(
+        min_length=1,
+        description="id of the plan, or the beginning of it",
+        json_schema_extra={"position": 0},
+    )
+    approval: bool = Field(
+        False,
+        description="wait until somebody approves of it on this run's page, before anything is written",
+        json_schema_extra={"position": 1},
+    )
+    approval_hours: float = Field(
+        24.0,
+        gt=0,
+        le=24 * 7,
+        description="how long to wait for that; then the run fails and nothing is written",
+        json_schema_extra={"position": 2},
+    )
+    wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long to wait for another run on the same location; 0: fail at once",
+        json_schema_extra={"position": 3},
+    )
+
+
 EVERYTHING_NEW = SyncOptions()
 """An incremental sync of all entities."""
 

@@ -138,12 +138,18 @@ class Destination(Section):
         description="how long after a lost answer the destination's 'not there' is not believed yet",
     )
     search_lag_seconds: float = Field(60.0, ge=0, description="how old the search index may be")
+    plan_max_age_hours: float = Field(
+        24.0, gt=0, le=24 * 7, description="how old a plan may be that is applied"
+    )
 
 
 class Account(Section):
     """One VoIPstudio account synced into one HighLevel location."""
 
     tags: list[str] = Field([], description="by which a fleet chooses its accounts")
+    first_run: Literal["sync", "plan"] = Field(
+        "sync", description="plan: nothing is written before the account's first plan was applied"
+    )
     source: Source = Source()
     destination: Destination
     mapping: MappingSettings = MappingSettings()

@@ -16,6 +16,8 @@ from tasks.outlets import text_of
 from tasks.redaction import redact_text
 from tasks.settings import ENTITIES
 
+NAMED_BY_KIND = frozenset({"apply", "plan"})
+"""Kinds of runs whose report has the kind as its mode."""
 SHOWN = 5
 """Ambiguous contacts that a report names."""
 REMEDIES = {
@@ -54,7 +56,7 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     report = Report(
         account=run.name,
         run_id=run.id,
-        mode=run.options.mode,
+        mode=run.kind if run.kind in NAMED_BY_KIND else run.options.mode,
         status=status,
         entities=entities,
         requests={

@@ -68,6 +68,10 @@ class Steps:
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
         await Parting(self.run).settle()
+        return await self.settle()
+
+    async def settle(self) -> int:
+        """Establish the truth about writes whose outcome is not recorded; return how many there were."""
         return await settle(self.run, self.writer)
 
     async def read(self) -> Batch | None:
@@ -99,7 +103,7 @@ class Steps:
         await self.writer.finish(advance=self.advance)
         await Deletes(self.run).mirror(self.reader.walk, self.reader.missing.found)
         await self.writer.give_back()
-        settled = await settle(self.run, self.writer)
+        settled = await self.settle()
         await self._end_history()
         await self.effects.perform()
         return settled
