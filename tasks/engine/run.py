@@ -6,11 +6,10 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,15 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Connection, insert, update
 
 from tasks.engine.report import Findings
+from tasks.engine.signals import stop_on_signals
 from tasks.engine.subject import Subject
 from tasks.engine.vault import Vault
-from tasks.errors import Fatal, NotPlanned
+from tasks.errors import ConfigurationError, Fatal, NotPlanned
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
 from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
-from tasks.ledger import facts, migrate, records
+from tasks.ledger import facts, migrate, plans, records
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
@@ -158,6 +158,10 @@ class Run:
 
         await self.database.do(restore)
 
+    def stop(self, reason: str) -> None:
+        """Ask the run to take no new work."""
+        self.stop_reason = reason
+
     def check(self) -> None:
         """Raise where the run was asked to stop.
 
@@ -251,6 +255,8 @@ async def open_run(
     database = Database(open_engine(settings.state.url, Sealer.of_ledger(settings.state)))
     try:
         await database.do(migrate.upgrade)
+        if account.first_run == "plan" and kind not in UNPLANNED:
+            await database.look(lambda connection: _check_first(connection, name))
         vault = Vault(name, settings, database)
         source, destination = await asyncio.to_thread(lambda: (vault.source(), vault.destination()))
         async with hold(
@@ -302,7 +308,7 @@ async def open_run(
                     routes_from=await database.look(lambda connection: _routes_from(connection, name)),
                 )
                 await database.do(lambda connection: _begin(connection, run))
-                with _stop_on_signals(run):
+                with stop_on_signals(run.stop):
                     yield run
             finally:
                 await source_wire.close()
@@ -328,6 +334,19 @@ class LeasedQuota:
     def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
         """Hand an answer on to the quota."""
         self.quota.observe(permit, status, headers)
+
+
+UNPLANNED = frozenset({"plan", "apply", "link", "verify"})
+"""Kinds of runs that write nothing on their own account, or what was planned."""
+
+
+def _check_first(connection: Connection, account: str) -> None:
+    """Refuse to write before the account's first plan was applied, where it is configured so."""
+    if not records.any_delivered(connection, account) and not plans.any_applied(connection, account):
+        raise ConfigurationError(
+            f'accounts.{account}.first_run is "plan": look at `voipsync plan {account}`, and '
+            f"`voipsync apply {account} PLAN` it; from then on it is synced"
+        )
 
 
 ROUTES_FROM = "routes_from"
@@ -360,37 +379,3 @@ def _begin(connection: Connection, run: Run) -> None:
         "owner": f"{socket.gethostname()}:{os.getpid()}",
     }
     connection.execute(insert(runs), row)
-
-
-_under_way: dict[str, Run] = {}
-"""The runs of this process: a signal stops them all."""
-_caught: list[tuple[signal.Signals, Any]] = []
-"""The signals that we took, each with what it did before."""
-
-
-@contextmanager
-def _stop_on_signals(run: Run) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into a request to stop, where this is the process's main loop."""
-
-    def stop(received: signal.Signals) -> None:
-        for one in _under_way.values():
-            one.stop_reason = f"stopped by {received.name}: what was done is recorded, the next run continues"
-        log.warning("%s: stopping, what is under way is finished and recorded", received.name)
-
-    loop, first = asyncio.get_running_loop(), not _under_way
-    _under_way[run.id] = run
-    for received in (signal.SIGTERM, signal.SIGINT) if first else ():
-        try:
-            before = signal.getsignal(received)
-            loop.add_signal_handler(received, stop, received)
-        except (ValueError, RuntimeError, NotImplementedError):
-            continue  # not the main thread, or no such signals here: its owner stops us otherwise
-        _caught.append((received, before))
-    try:
-        yield
-    finally:
-        del _under_way[run.id]
-        while _caught and not _under_way:
-            received, before = _caught.pop()
-            loop.remove_signal_handler(received)
-            signal.signal(received, before)

@@ -87,7 +87,7 @@ def get(connection: Connection, plan_id: str) -> Plan | None:
 
 def any_applied(connection: Connection, account: str) -> bool:
     """Tell whether a plan of an account was ever applied, of those that are kept."""
-    query = select(plans.c.id).where(plans.c.account == account, plans.c.state.in_((APPLYING, APPLIED)))
+    query = select(plans.c.id).where(plans.c.account == account, plans.c.state == APPLIED)
     return connection.execute(query.limit(1)).first() is not None
 
 

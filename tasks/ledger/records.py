@@ -228,6 +228,14 @@ def count_known(connection: Connection, account: str) -> int:
     return int(connection.execute(known).scalar_one())
 
 
+def any_delivered(connection: Connection, account: str) -> bool:
+    """Tell whether anything of an account was ever brought to the destination."""
+    there = select(records.c.source_id).where(
+        records.c.account == account, records.c.destination_id.is_not(None)
+    )
+    return connection.execute(there.limit(1)).first() is not None
+
+
 def count_by_state(connection: Connection, account: str) -> dict[tuple[str, str], int]:
     """Return how many records are in each (entity, state)."""
     rows = connection.execute(
