@@ -45,7 +45,9 @@ def operations(url: str, plan_id: str) -> list[dict[str, Any]]:
 
 def foreseen(url: str, plan_id: str) -> Counter[str]:
     """The requests that a plan foresees, as `received` says them."""
-    return Counter(_said(SPELT.get(one["name"], one["name"]), one["write"]) for one in operations(url, plan_id))
+    return Counter(
+        _said(SPELT.get(one["name"], one["name"]), one["write"]) for one in operations(url, plan_id)
+    )
 
 
 def received(box: Box) -> Counter[str]:
