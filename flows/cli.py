@@ -17,6 +17,7 @@ import click
 from flows.cli_auth import auth
 from flows.cli_doctor import doctor
 from flows.cli_options import config, json_option
+from flows.cli_plan import apply, plan
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from tasks import settings as configuration
@@ -200,6 +201,8 @@ main.add_command(auth)
 main.add_command(doctor)
 main.add_command(review)
 main.add_command(link)
+main.add_command(plan)
+main.add_command(apply)
 
 if __name__ == "__main__":
     main()

@@ -44,7 +44,7 @@ async def show_progress(steps: Steps) -> None:
     if isinstance(steps.shown, UUID):
         await aupdate_progress_artifact(artifact_id=steps.shown, progress=percent, description=about)
     else:
-        key = f"progress-{_key(steps.run.name)}"
+        key = f"progress-{artifact_key(steps.run.name)}"
         steps.shown = await acreate_progress_artifact(progress=percent, key=key, description=about)
 
 
@@ -62,8 +62,10 @@ async def show(made: Report) -> None:
     about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
     table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
     await asyncio.gather(
-        acreate_table_artifact(table=table, key=f"report-{_key(made.account)}", description=about),
-        acreate_markdown_artifact(markdown(made), key=f"summary-{_key(made.account)}", description=about),
+        acreate_table_artifact(table=table, key=f"report-{artifact_key(made.account)}", description=about),
+        acreate_markdown_artifact(
+            markdown(made), key=f"summary-{artifact_key(made.account)}", description=about
+        ),
     )
 
 
@@ -79,6 +81,6 @@ def final_state(made: Report) -> State[Report]:
             return Completed(message=message, data=made)
 
 
-def _key(account: str) -> str:
+def artifact_key(account: str) -> str:
     """An account's name as part of an artifact key: lower-case letters, digits and dashes."""
     return account.replace("_", "-").strip("-")

@@ -23,7 +23,15 @@ from tasks.settings import Account, Settings, load
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ("deployments", "flows", "tasks", "sandbox")
 SHELL = frozenset(
-    {"tasks.extract", "tasks.transform", "tasks.load", "tasks.events", "tasks.report", "tasks.fleet"}
+    {
+        "tasks.extract",
+        "tasks.transform",
+        "tasks.load",
+        "tasks.plan",
+        "tasks.events",
+        "tasks.report",
+        "tasks.fleet",
+    }
 )
 KNOWS_PREFECT = SHELL | {"tasks.blocks"}
 """The only modules under tasks/ that may import Prefect."""

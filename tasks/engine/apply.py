@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -52,24 +52,20 @@ REQUESTS = (
 )
 
 
-@dataclass(slots=True)
 class Application:
-    """One carrying out of a plan, block by block.
+    """One carrying out of a plan, block by block; a plain class, as `Steps` is.
 
     Attributes:
         steps: of the run.
         plan: that is carried out.
     """
 
-    steps: Steps
-    plan: Plan
-    _after: int = -1
-    _carrier: Carrier = field(init=False)
-
-    def __post_init__(self) -> None:
-        run = self.steps.run
-        self._carrier = Carrier(self.steps, deletes=self.plan.kind != "plan")
-        book = Book(run, self.plan)
+    def __init__(self, steps: Steps, plan: Plan) -> None:
+        self.steps = steps
+        self.plan = plan
+        self._after = -1
+        self._carrier = Carrier(steps, deletes=plan.kind != "plan")
+        run, book = steps.run, Book(steps.run, plan)
         service = Caller(run.api.transport, location_id=run.api.location_id, version=run.api.version)
         run.api = ContactsApi(
             run.api.transport,
@@ -77,13 +73,7 @@ class Application:
             version=run.api.version,
             calls=Checked(run, book, service),
         )
-        self.steps.effects.allows = book.allows
-
-    async def prepare(self) -> int:
-        """Establish the truth about what an earlier run left unknown."""
-        become = partial(plans.become, plan_id=self.plan.id, state=plans.APPLYING)
-        await self.steps.run.state.do(become)
-        return await self.steps.prepare()
+        steps.effects.allows = book.allows
 
     async def block(self) -> int:
         """Carry out the next items; return how many there were."""
@@ -94,6 +84,7 @@ class Application:
         if not rows:
             return 0
         run.check()
+        await run.state.do(partial(plans.become, plan_id=plan_id, state=plans.APPLYING))
         await self._carrier.block([await self._item(row) for row in rows])
         waiting = {one.contact_id for one in self.steps.writer.resolver.put_off}
         done = [row.number for row in rows if row.contact_id not in waiting]
@@ -115,14 +106,13 @@ class Application:
         await run.state.do(end)
         return settled
 
-    async def conclude(self) -> Report:
-        """Keep the run's report; it names what was left out."""
+    def tell(self) -> None:
+        """Name in the run's report what was left out."""
         findings, left = self.steps.run.findings, self.steps.run.left_out
         for (entity, source_id), why in list(left.items())[:NAMED]:
             findings.warn(f"left out: {entity} {source_id} {why}", degrades=True)
         if len(left) > NAMED:
             findings.warn(f"left out: {len(left) - NAMED} more")
-        return await self.steps.conclude()
 
     async def _item(self, row: Row[Any]) -> Item:
         """An item, without what another run has done, or undone, meanwhile."""
@@ -227,10 +217,11 @@ async def apply_once(account: str, options: ApplyOptions, settings: Settings | N
         if isinstance(application, Report):
             return application
         try:
-            await application.prepare()
+            await application.steps.prepare()
             while await application.block():
                 pass
             await application.finish()
         except (Fatal, ApiError, NotPlanned) as error:
             application.steps.error = error
-        return await application.conclude()
+        application.tell()
+        return await application.steps.conclude()

@@ -64,8 +64,8 @@ def _checksum(connection: Any, plan: Plan) -> str:  # noqa: ANN401 - a connectio
     return summed.whole(plan)
 
 
-def exported(database: Database, plan: Plan) -> Iterator[str]:
-    """Return a plan as the pieces of one JSON document, item after item."""
+def exported(database: Database, plan: Plan, **more: str) -> Iterator[str]:
+    """Return a plan, and what more is said of it, as the pieces of one JSON document, item after item."""
     head = {
         "voipsync_plan": FORMAT,
         "id": plan.id,
@@ -74,6 +74,7 @@ def exported(database: Database, plan: Plan) -> Iterator[str]:
         "created_at": plan.created_at,
         "checksum": plan.checksum,
         "about": dict(plan.about),
+        **more,
     }
     yield json.dumps(head, ensure_ascii=False)[:-1] + ', "items": ['
     after, first = -1, True

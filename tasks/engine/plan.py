@@ -102,11 +102,18 @@ async def plan_of(steps: Steps, items: Sequence[Item], *, kind: str, told: Seque
 
 async def plan_once(account: str, options: SyncOptions, settings: Settings | None = None) -> PlanReport:
     """Plan a sync of an account without Prefect."""
-    async with open_steps(account, options, settings, kind="plan") as steps, rehearsing(steps.run) as notes:
+    async with open_steps(account, options, settings, kind="plan") as steps, rehearsing(steps.run):
         await turn(steps)
-        made = await seal(steps.run, notes, kind="plan", first=steps.ends_history)
-        await steps.conclude()
-        return made
+        return await keep(steps)
+
+
+async def keep(steps: Steps) -> PlanReport:
+    """Keep what was rehearsed as a plan, and how the run ended."""
+    notes = steps.run.rehearsal
+    assert isinstance(notes, Rehearsal)  # noqa: S101 - narrows the type
+    made = await seal(steps.run, notes, kind="plan", first=steps.ends_history)
+    await steps.conclude()
+    return made
 
 
 async def seal(

@@ -53,7 +53,11 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
     ).all()
     succeeded = connection.execute(
         select(runs.c.finished_at)
-        .where(runs.c.account == name, runs.c.kind != "link", runs.c.status.in_(("ok", "degraded")))
+        .where(
+            runs.c.account == name,
+            runs.c.kind.not_in(("link", "plan")),
+            runs.c.status.in_(("ok", "degraded")),
+        )
         .order_by(runs.c.finished_at.desc())
         .limit(1)
     ).scalar()
