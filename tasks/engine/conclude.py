@@ -31,22 +31,7 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     """Decide how the run ended, from the ledger's counts, and keep its report."""
     if error is not None:
         run.findings.warnings.insert(0, text_of(error))
-    open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
-    rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
-    for entity, reason, number in rejects:
-        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
-    for (entity, state), number in open_records.items():
-        if state in REMEDIES:
-            run.findings.remark(entity, REMEDIES[state], number, still_open=True)
-    for record in await run.database.look(lambda connection: records.ambiguous(connection, run.name, SHOWN)):
-        candidates = ", ".join((record.payload or {}).get("candidates", ()))
-        may_be = f" may be any of: {candidates}" if candidates else f": {record.error}"
-        run.findings.warn(f"contact {record.source_id}{may_be}")
-    for action, reason, number, why in await run.database.look(
-        lambda connection: effects.count_open(connection, run.name)
-    ):
-        told = f"routes: {number} {action} not done yet ({reason})"
-        run.findings.warn(f"{told}: {why}" if why else told, degrades=True)
+    open_records = await tell_open(run)
     entities = entity_counts(run.findings, open_records)
     unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
     degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)
@@ -77,6 +62,27 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     )
     await run.state.do(lambda connection: connection.execute(done))
     return report
+
+
+async def tell_open(run: Run) -> dict[tuple[str, str], int]:
+    """Say what is not settled, by the ledger; return how many records are in each (entity, state)."""
+    open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
+    rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
+    for entity, reason, number in rejects:
+        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
+    for (entity, state), number in open_records.items():
+        if state in REMEDIES:
+            run.findings.remark(entity, REMEDIES[state], number, still_open=True)
+    for record in await run.database.look(lambda connection: records.ambiguous(connection, run.name, SHOWN)):
+        candidates = ", ".join((record.payload or {}).get("candidates", ()))
+        may_be = f" may be any of: {candidates}" if candidates else f": {record.error}"
+        run.findings.warn(f"contact {record.source_id}{may_be}")
+    for action, reason, number, why in await run.database.look(
+        lambda connection: effects.count_open(connection, run.name)
+    ):
+        told = f"routes: {number} {action} not done yet ({reason})"
+        run.findings.warn(f"{told}: {why}" if why else told, degrades=True)
+    return open_records
 
 
 def _least(run: Run, entities: Mapping[str, Mapping[str, int]]) -> int:

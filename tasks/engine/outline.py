@@ -80,9 +80,10 @@ def remarks(made: PlanReport) -> Iterator[str]:
         yield f"the location gets a custom field {label!r}"
     for one in made.about["ambiguous"]:
         may_be = f" may be any of: {', '.join(one['candidates'])}" if one["candidates"] else " needs a person"
-        yield f"contact {one['source_id']}{may_be}; `voipsync review {made.account}` lists them"
+        yield f"contact {one['source_id']}{may_be}"
     yield from made.about["told"]
-    yield from made.about["warnings"]
+    named = tuple(f"contact {one['source_id']} " for one in made.about["ambiguous"])
+    yield from (warning for warning in made.about["warnings"] if not warning.startswith(named))
 
 
 def markdown(made: PlanReport) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine.carry import Carrier
+from tasks.engine.conclude import tell_open
 from tasks.engine.foreseen import beside
 from tasks.engine.merge import digest
 from tasks.engine.plan_items import Foreseen, Item
@@ -97,6 +98,7 @@ async def plan_of(steps: Steps, items: Sequence[Item], *, kind: str, told: Seque
         for start in range(0, len(items), plans.BLOCK):
             await carrier.block(items[start : start + plans.BLOCK])
         await carrier.end()
+        await tell_open(run)
         return await seal(run, rehearsal, kind=kind, told=told)
 
 
@@ -111,9 +113,8 @@ async def keep(steps: Steps) -> PlanReport:
     """Keep what was rehearsed as a plan, and how the run ended."""
     notes = steps.run.rehearsal
     assert isinstance(notes, Rehearsal)  # noqa: S101 - narrows the type
-    made = await seal(steps.run, notes, kind="plan", first=steps.ends_history)
     await steps.conclude()
-    return made
+    return await seal(steps.run, notes, kind="plan", first=steps.ends_history)
 
 
 async def seal(

@@ -15,7 +15,12 @@ from tasks.ledger.database import opened
 from tasks.options import ApplyOptions, SyncOptions
 from tests.support.accounts import settings_of
 
-SPELT = {"create-crm-task": "create-task", "update-crm-task": "update-task", "delete-crm-task": "delete-task"}
+SPELT = {
+    "create-crm-task": "create-task",
+    "update-crm-task": "update-task",
+    "delete-crm-task": "delete-task",
+    "delete-appointment": "delete-event",
+}
 """Operations that the sandbox calls otherwise."""
 TAGS = frozenset({"add-tags", "remove-tags"})
 
