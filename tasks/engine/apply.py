@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ from tasks.highlevel.client import ContactsApi
 from tasks.ledger import facts, migrate, plans, records
 from tasks.ledger.database import opened
 from tasks.ledger.plans import Plan
-from tasks.ledger.records import Outline, Record
+from tasks.ledger.records import Record
 from tasks.ledger.sealing import Sealer
 from tasks.mapping.desired import Mapped
 from tasks.options import ApplyOptions, SyncOptions
@@ -64,6 +64,7 @@ class Application:
         self.steps = steps
         self.plan = plan
         self._after = -1
+        steps.expected = plan.about["items"]
         self._carrier = Carrier(steps, deletes=plan.kind != "plan")
         run, book = steps.run, Book(steps.run, plan)
         service = Caller(run.api.transport, location_id=run.api.location_id, version=run.api.version)
@@ -119,7 +120,7 @@ class Application:
         kept, run = row.item, self.steps.run
         bundle = bundle_from_json(kept["bundle"])
         met = {(entity, source_id): mark for entity, source_id, mark in kept["met"]}
-        known = await run.database.look(partial(_outlines, account=run.name, keys=bundle.fingerprints))
+        known = await run.database.look(partial(records.outlines, account=run.name, keys=bundle.fingerprints))
         planned = {(one["entity"], one["source_id"]) for one in kept["operations"]}
 
         def is_current(mapped: Mapped) -> bool:
@@ -163,17 +164,6 @@ class Application:
             if record is not None and record.destination_id == destination_id:
                 found.append(record)
         return found
-
-
-def _outlines(connection: Connection, account: str, keys: Mapping[Key, str]) -> dict[Key, Outline]:
-    wanted: dict[str, list[str]] = {}
-    for entity, source_id in keys:
-        wanted.setdefault(entity, []).append(source_id)
-    return {
-        (entity, source_id): one
-        for entity, ids in wanted.items()
-        for source_id, one in records.outline(connection, account, entity, ids).items()
-    }
 
 
 @asynccontextmanager

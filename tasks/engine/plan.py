@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-
 from tasks.engine.carry import Carrier
 from tasks.engine.conclude import tell_open
 from tasks.engine.foreseen import beside
@@ -28,6 +26,7 @@ from tasks.engine.run import Run
 from tasks.engine.steps import Steps, open_steps, turn
 from tasks.ledger import plans, records, scratch
 from tasks.ledger.plans import Plan
+from tasks.ledger.records import Outline
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
 from tasks.redaction import redact_text
@@ -144,15 +143,16 @@ async def seal(
     for start in range(0, len(contacts), plans.BLOCK):
         block = contacts[start : start + plans.BLOCK]
         noted = await run.database.look(partial(scratch.notes_of, contacts=block))
-        made = [(one, _put_together(one, noted[one])) for one in block]
-        met = await run.state.look(partial(_met, account=run.name, items=[item for _, item in made]))
+        every = [(one, _put_together(one, noted[one])) for one in block]
+        keys = [(entity, source_id) for _, item in every for entity, source_id, _ in item["met"]]
+        now = await run.database.look(partial(records.outlines, account=run.name, keys=keys))
+        made = [(one, item) for one, item in every if _does_something(item, now)]
         for _, item in made:
-            item["met"] = [[*key, met[key]] for key in _keys(item) if key in met]
             checksum.add(item)
         await run.state.do(partial(plans.add, plan_id=plan.id, first=number, items=made))
         number += len(made)
     open_records = await run.database.look(partial(records.count_by_state, account=run.name))
-    about = await _about(run, rehearsal, open_records, told)
+    about = await _about(run, rehearsal, open_records, kind=kind, told=told)
     plan = replace(plan, state=plans.MADE, about={**about, "items": number, "first": first})
     plan = replace(plan, checksum=checksum.whole(plan))
     await run.state.do(partial(plans.finish, plan=plan))
@@ -162,16 +162,22 @@ async def seal(
 
 
 async def _about(
-    run: Run, rehearsal: Rehearsal, open_records: dict[tuple[str, str], int], told: Sequence[str]
+    run: Run,
+    rehearsal: Rehearsal,
+    open_records: dict[tuple[str, str], int],
+    *,
+    kind: str,
+    told: Sequence[str],
 ) -> dict[str, Any]:
     """What is said about a plan besides its items."""
     ambiguous = await run.database.look(partial(records.ambiguous, account=run.name, most=SHOWN))
-    reads, writes = run.destination_wire.tally.reads, sum(_requests(rehearsal.operations))
+    reads = run.destination_wire.tally.reads - rehearsal.reads_before
+    writes = sum(_requests(rehearsal.operations))
     quota = run.quota
     return {
         "run_id": run.id,
         "walk": run.walk,
-        "options": run.options.model_dump(mode="json", exclude={"wait_seconds"}),
+        "options": run.options.model_dump(mode="json", exclude={"wait_seconds"}) if kind == "plan" else {},
         "mapping": mapping_version(run.name, run.account),
         "location_id": run.account.destination.location_id,
         "source": rehearsal.source.hexdigest(),
@@ -197,13 +203,14 @@ def _requests(operations: Mapping[str, int]) -> Iterable[int]:
 def _put_together(contact_id: str, noted: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """One source contact's item, of what was noted about it."""
     bundle: dict[str, Any] = {"contact_id": contact_id, "contact": None, "children": {}, "fingerprints": []}
+    met: list[list[str | None]] = []
     places: dict[str, list[list[str]]] = {"release": [], "part": []}
     operations: list[dict[str, Any]] = []
     first: dict[tuple[str, str, str], dict[str, Any]] = {}
     for kind, note in noted:
         match kind:
             case "bundle":
-                bundle = note
+                bundle, met = note["bundle"], note["met"]
             case "release":
                 places["release"].append(note)
             case "part":
@@ -221,23 +228,14 @@ def _put_together(contact_id: str, noted: Iterable[tuple[str, Any]]) -> dict[str
             and not one["name"].startswith("create-")
         ]
         stood.append([entity, source_id, target, beside(form, ours)])
-    return {"bundle": bundle, **places, "operations": operations, "stood": stood}
+    return {"bundle": bundle, "met": met, **places, "operations": operations, "stood": stood}
 
 
-def _keys(item: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(entity, source_id) for entity, source_id, _ in item["bundle"]["fingerprints"]]
-
-
-def _met(
-    connection: Connection, account: str, items: Iterable[Mapping[str, Any]]
-) -> dict[tuple[str, str], str | None]:
-    """What of the source the ledger knew of these records when the plan was made: their fingerprints."""
-    wanted: dict[str, list[str]] = {}
-    for item in items:
-        for entity, source_id in _keys(item):
-            wanted.setdefault(entity, []).append(source_id)
-    return {
-        (entity, source_id): known.fingerprint
-        for entity, ids in wanted.items()
-        for source_id, known in records.outline(connection, account, entity, ids).items()
-    }
+def _does_something(item: Mapping[str, Any], now: Mapping[tuple[str, str], Outline]) -> bool:
+    """Whether carrying an item out changes more than the ledger's memory of the source."""
+    if item["operations"] or item["release"] or item["part"]:
+        return True
+    known = [(entity, source_id) for entity, source_id, _ in item["met"]]
+    return len(known) < len(item["bundle"]["fingerprints"]) or any(
+        now[key].state != "synced" for key in known
+    )

@@ -33,7 +33,7 @@ from tasks.highlevel.operations import OPERATIONS
 from tasks.highlevel.requests import CreateCustomField, Request, SearchContacts
 from tasks.identity.directory import Directory
 from tasks.identity.location import Location
-from tasks.ledger import scratch
+from tasks.ledger import records, scratch
 from tasks.ledger.journal import Journal
 from tasks.ledger.records import Record
 
@@ -49,6 +49,7 @@ class Rehearsal:
         fields: labels of custom fields that would be made.
         operations: how many writing requests would leave, by operation.
         source: digest of what was read at the source.
+        reads_before: requests that had read at the destination when this began.
     """
 
     run: Run
@@ -56,6 +57,7 @@ class Rehearsal:
     fields: list[str] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
     source: Any = field(default_factory=hashlib.sha256)
+    reads_before: int = 0
     _read: OrderedDict[tuple[str, str], BaseModel] = field(default_factory=OrderedDict)
     _made: int = 0
 
@@ -90,9 +92,13 @@ class Rehearsal:
 
     async def bundles(self, bundles: Sequence[Bundle]) -> None:
         """Note what is about to be written."""
-        rows = [(one.contact_id, "bundle", bundle_as_json(one)) for one in bundles]
+        keys = [key for one in bundles for key in one.fingerprints]
+        known = await self.run.database.look(partial(records.outlines, account=self.run.name, keys=keys))
+        rows = []
         for one in bundles:
             self.source.update(repr(sorted(one.fingerprints.items())).encode())
+            met = [[*key, known[key].fingerprint] for key in one.fingerprints if key in known]
+            rows.append((one.contact_id, "bundle", {"bundle": bundle_as_json(one), "met": met}))
         await self._note(*rows)
 
     async def release(self, record: Record) -> None:
@@ -270,7 +276,7 @@ async def rehearsing(run: Run) -> AsyncIterator[Rehearsal]:
     database = await asyncio.to_thread(opening.__enter__)
     api = run.api
     inner = Caller(api.transport, location_id=api.location_id, version=api.version)
-    rehearsal = Rehearsal(run, inner)
+    rehearsal = Rehearsal(run, inner, reads_before=run.destination_wire.tally.reads)
     try:
         with _standing_in(
             run,

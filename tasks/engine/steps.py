@@ -51,6 +51,7 @@ class Steps:
     Attributes:
         done: contacts brought to the destination.
         error: what ended the run early, if anything did.
+        expected: how many contacts are to be brought there, where that is known from the beginning.
         met: whether the location was looked at.
         shown: where the shell shows the progress, if it does.
     """
@@ -61,6 +62,7 @@ class Steps:
         self.writer = Writer(run)
         self.effects = Effects(run)
         self.done = 0
+        self.expected: int | None = None
         self.error: VoipsyncError | None = None
         self.shown: object = None
         self.met = False
@@ -123,6 +125,8 @@ class Steps:
     @property
     def progress(self) -> Progress:
         """How far the run is."""
+        if self.expected is not None:
+            return Progress(self.done, self.expected, self.done)
         return Progress(self.reader.walk.rows, self.reader.walk.total, self.done)
 
     async def conclude(self) -> Report:

@@ -125,6 +125,20 @@ def outline(connection: Connection, account: str, entity: str, ids: Collection[s
     return found
 
 
+def outlines(
+    connection: Connection, account: str, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Outline]:
+    """Return the outlines of the known among these records, of several entities."""
+    wanted: dict[str, list[str]] = {}
+    for entity, source_id in keys:
+        wanted.setdefault(entity, []).append(source_id)
+    return {
+        (entity, source_id): one
+        for entity, ids in wanted.items()
+        for source_id, one in outline(connection, account, entity, ids).items()
+    }
+
+
 def mark_seen(connection: Connection, account: str, entity: str, ids: Collection[str], walk: int) -> None:
     """Note that a walk met these records."""
     for block in blocks(ids):

@@ -275,3 +275,21 @@ async def test_nothing_is_written_before_the_first_plan_where_it_is_required(box
     await apply_once("acme", ApplyOptions(plan=made.plan_id), settings)
     assert len(box.contacts()) == 1
     assert (await try_sync()).status == "ok"
+
+
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+async def test_a_plan_on_postgresql_sealed(box, ledger_url, monkeypatch):
+    monkeypatch.setenv("LEDGER_KEY", "a key that is long enough for this")
+    state = {"encryption_keys": ["${LEDGER_KEY}"]}
+    box.seed(contacts=5)
+    await sync(box, ledger_url, state=state)
+    for row in box.source("contacts"):
+        box.edit_source("contacts", row["id"], last_name="After\0wards 🎪", labels=["new"])
+    made = await plan(box, ledger_url, state=state)
+    assert made.about["operations"]["update-contact"] > 0
+    box.reset_counters()
+    assert (await apply(box, ledger_url, made.plan_id, state=state)).status == "ok"
+    assert sum(box.writes().values()) == made.about["requests"]["writes"]
+    assert (await apply(box, ledger_url, made.plan_id, state=state)).warnings == [
+        f"plan {made.plan_id} was applied already"
+    ]
