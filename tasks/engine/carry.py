@@ -31,11 +31,11 @@ class Carrier:
     async def block(self, items: Sequence[Item]) -> None:
         """Carry out some items, at the same time as far as they are independent."""
         run = self.steps.run
-        ready = [await self._released(item) for item in items]
-        bundles = [one for one in ready if one.contact is not None or one.children]
+        await run.step_aside()
         if run.rehearsal:
             await run.rehearsal.bundles([item.bundle for item in items])
-        await run.step_aside()
+        ready = [await self._released(item) for item in items]
+        bundles = [one for one in ready if one.contact is not None or one.children]
         await self.steps.writer.load(bundles, advance=self.steps.advance)
         for item in items:
             await self._part(item.part)
