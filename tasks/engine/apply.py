@@ -126,7 +126,7 @@ class Application:
         def is_current(mapped: Mapped) -> bool:
             key = (mapped.entity, mapped.source_id)
             now = known.get(key)
-            if now is None or now.fingerprint in (met.get(key), bundle.fingerprints[key]):
+            if now is None or now.fingerprint in (None, met.get(key), bundle.fingerprints[key]):
                 return True
             if key in planned:
                 run.left_out[key] = SUPERSEDED

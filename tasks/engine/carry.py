@@ -35,6 +35,8 @@ class Carrier:
         if run.rehearsal:
             await run.rehearsal.bundles([item.bundle for item in items])
         ready = [await self._released(item) for item in items]
+        if run.rehearsal:
+            await run.rehearsal.bundles([ready[n] for n, item in enumerate(items) if item.release])
         bundles = [one for one in ready if one.contact is not None or one.children]
         await self.steps.writer.load(bundles, advance=self.steps.advance)
         for item in items:

@@ -210,7 +210,7 @@ def _put_together(contact_id: str, noted: Iterable[tuple[str, Any]]) -> dict[str
     for kind, note in noted:
         match kind:
             case "bundle":
-                bundle, met = note["bundle"], note["met"]
+                bundle, met = note["bundle"], met or note["met"]
             case "release":
                 places["release"].append(note)
             case "part":

@@ -201,6 +201,36 @@ async def test_what_changes_nothing_is_not_in_the_plan(box, url):
     assert (made.about["items"], named(url, made.plan_id)) == (1, [("update-contact", "2")])
 
 
+def content(url, source_id):
+    """What was last written of a record."""
+    query = select(tables.records.c.content).where(tables.records.c.source_id == source_id)
+    with opened(url) as database:
+        return database.now_look(lambda one: one.execute(query).scalar())
+
+
+async def items_planned(box, url, *chosen, told=()):
+    async with open_steps("acme", SyncOptions(), settings_of(box, url), kind="verify") as steps:
+        made = await plan_of(steps, chosen, kind="repair", told=told)
+        await steps.conclude()
+        return made
+
+
+async def test_a_contact_that_is_missing_is_planned_anew_with_its_activities(box, url):
+    for number in (1, 2):
+        person(box, number)
+        box.insert_source("notes", number, body=f"Note {number}")
+    await sync(box, url)
+    box.delete("contacts", next(row["id"] for row in box.contacts() if row["email"].startswith("person1")))
+    desired = Desired("contacts", "1", None, content(url, "1"))
+    lost = Item(Bundle("1", desired, fingerprints={("contacts", "1"): "f"}), release=(("contacts", "1"),))
+    made = await items_planned(box, url, lost)
+    assert named(url, made.plan_id) == [("create-contact", "1"), ("create-note", "1/1")]
+    assert (await apply(box, url, made.plan_id)).status == "ok"
+    assert len(box.contacts()) == len(box.notes()) == 2
+    assert (await sync(box, url)).status == "ok"
+    assert len(box.contacts()) == len(box.notes()) == 2
+
+
 async def test_items_from_elsewhere_become_a_plan(box, url):
     """As `verify --repair` and `undo` make them: create anew, write back, delete."""
     for number in (1, 2):
@@ -209,18 +239,13 @@ async def test_items_from_elsewhere_become_a_plan(box, url):
     await sync(box, url)
     ids = {row["email"][6]: row["id"] for row in box.contacts()}
     box.delete("notes", box.notes(ids["1"])[0]["id"])
-    query = select(tables.records.c.content).where(tables.records.c.source_id == "1/1")
-    with opened(url) as database:
-        content = database.now_look(lambda one: one.execute(query).scalar())
-    desired = Desired("notes", "1/1", "1", content)
+    desired = Desired("notes", "1/1", "1", content(url, "1/1"))
     anew = Bundle("1", children={"notes": [desired]}, fingerprints={("notes", "1/1"): "f"})
     chosen = [
         Item(anew, release=(("notes", "1/1"),)),
         Item(Bundle("2"), part=(("contacts", "2"),)),
     ]
-    async with open_steps("acme", SyncOptions(), settings_of(box, url), kind="verify") as steps:
-        made = await plan_of(steps, chosen, kind="repair", told=["cannot be repaired: 7"])
-        await steps.conclude()
+    made = await items_planned(box, url, *chosen, told=["cannot be repaired: 7"])
     assert named(url, made.plan_id) == [("create-note", "1/1"), ("delete-contact", "2")]
     assert made.about["told"] == ["cannot be repaired: 7"]
     report = await apply(box, url, made.plan_id)
