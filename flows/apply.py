@@ -7,14 +7,14 @@ from tasks.engine.apply import open_application
 from tasks.engine.report import Report
 from tasks.errors import ApiError, Fatal, NotPlanned
 from tasks.load import prepare
-from tasks.options import ApplyOptions
+from tasks.options import THE_LATEST, ApplyOptions
 from tasks.outlets import discreet
 from tasks.plan import approved, carry_out, finish_plan
 from tasks.report import final_state, report
 
 
 @flow(name="apply", flow_run_name="apply {account}", persist_result=False)
-async def apply(account: str, options: ApplyOptions) -> State[Report]:
+async def apply(account: str, options: ApplyOptions = THE_LATEST) -> State[Report]:
     """Write what a plan says, once somebody approved of it where that is asked for.
 
     Args:
@@ -23,7 +23,7 @@ async def apply(account: str, options: ApplyOptions) -> State[Report]:
     """
     with discreet():
         if options.approval:
-            await approved(account, options)
+            options = await approved(account, options)
         async with open_application(account, options) as application:
             if isinstance(application, Report):
                 return final_state(application)

@@ -67,7 +67,9 @@ def plan(
 @json_option
 @config
 def apply(account: str, plan: str, wait: float, no_wait: bool, as_json: bool) -> None:
-    """Execute PLAN of ACCOUNT, and only it: its id, the beginning of it, or a file that `plan --out` wrote.
+    """Execute PLAN of ACCOUNT, and only it.
+
+    PLAN is its id, the beginning of it, `latest`, or a file that `plan --out` wrote.
 
     What was changed at the destination since the plan was made is left as it is, and named. A plan whose
     execution was interrupted is continued.

@@ -43,8 +43,9 @@ class ApplyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plan: str = Field(
+        "latest",
         min_length=1,
-        description="id of the plan, or the beginning of it",
+        description="id of the plan, or the beginning of it; latest: the newest that was not applied yet",
         json_schema_extra={"position": 0},
     )
     approval: bool = Field(
@@ -69,6 +70,8 @@ class ApplyOptions(BaseModel):
 
 EVERYTHING_NEW = SyncOptions()
 """An incremental sync of all entities."""
+THE_LATEST = ApplyOptions()
+"""The newest plan, without asking anybody."""
 
 
 class FleetOptions(BaseModel):

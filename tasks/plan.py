@@ -1,6 +1,7 @@
 """Prefect tasks that keep a plan, have it approved, and carry it out."""
 
 import asyncio
+import logging
 from typing import Any
 
 from prefect import task
@@ -25,6 +26,8 @@ from tasks.options import ApplyOptions
 from tasks.outlets import discreet
 from tasks.report import artifact_key, show_progress
 from tasks.settings import load
+
+log = logging.getLogger(__name__)
 
 BLOCKS = 5
 """Blocks of items that one task run carries out."""
@@ -75,8 +78,11 @@ def planned_state(made: PlanReport) -> State[PlanReport]:
     return Completed(name="Degraded", message=f"{message}: some records need a person", data=made)
 
 
-async def approved(account: str, options: ApplyOptions) -> None:
+async def approved(account: str, options: ApplyOptions) -> ApplyOptions:
     """Wait until somebody approves of a plan on the run's page; the location is free meanwhile.
+
+    Returns:
+        The options, which name that plan and no other, whatever is planned in between.
 
     Raises:
         Declined: nobody does.
@@ -84,8 +90,9 @@ async def approved(account: str, options: ApplyOptions) -> None:
         Refused: it may not be applied.
     """
     plan = await asyncio.to_thread(chosen, account, options.plan, load())
+    options = options.model_copy(update={"plan": plan.id})
     if plan.state in (plans.APPLIED, plans.APPLYING):  # it was approved when it was begun
-        return
+        return options
     form = Approval.with_initial_data(description=markdown(_report(plan)), approve=False)
     try:
         said = await apause_flow_run(
@@ -96,6 +103,8 @@ async def approved(account: str, options: ApplyOptions) -> None:
         raise Declined(f"plan {plan.id}: nobody approved of it within {hours} hours") from None
     if not said.approve:
         raise Declined(f"plan {plan.id} was declined: nothing was written")
+    log.info("plan %s was approved%s", plan.id, f": {said.note}" if said.note else "")
+    return options
 
 
 def _report(plan: Plan) -> PlanReport:

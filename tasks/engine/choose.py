@@ -18,6 +18,8 @@ from tasks.ledger.plans import Plan
 from tasks.settings import Account
 
 FORMAT = 1
+LATEST = "latest"
+"""Stands for the newest plan that was not applied yet."""
 
 
 class Refused(Fatal):
@@ -31,7 +33,11 @@ def choose(database: Database, name: str, account: Account, which: str) -> Plan:
         ConfigurationError: there is none of that id, or several; or it is of another account.
         Refused: it was altered, is too old, or was made with another mapping or for another location.
     """
-    found = database.now_look(partial(plans.find, account=name, beginning=which))
+    if which == LATEST:
+        every = database.now_look(partial(plans.find, account=name, beginning=""))
+        found = [one for one in every if one.state != plans.APPLIED][:1]
+    else:
+        found = database.now_look(partial(plans.find, account=name, beginning=which))
     if not found or not which:
         raise ConfigurationError(f"{name} has no plan {which!r}: `voipsync plan {name}` makes one")
     if len(found) > 1:

@@ -246,6 +246,17 @@ async def test_a_plan_for_something_else_is_refused(box, url, renamed, sections,
     assert box.counters()["highlevel"]["requests"] == 0
 
 
+async def test_the_latest_is_the_newest_that_was_not_applied(box, url, renamed):
+    box.edit_source("contacts", 1, last_name="Later")
+    newest = await plan(box, url)
+    assert (await apply(box, url, "latest")).status == "ok"
+    assert contact(box, 1)["lastName"] == "Later"
+    assert (await apply(box, url, newest.plan_id)).warnings == [f"plan {newest.plan_id} was applied already"]
+    assert (await apply(box, url, "latest")).status == "degraded"  # the older one: superseded by now
+    with pytest.raises(ConfigurationError, match="has no plan 'latest'"):
+        await apply(box, url, "latest")
+
+
 async def test_a_plan_that_is_not_there_is_refused(box, url, renamed):
     await plan(box, url)
     with pytest.raises(ConfigurationError, match="acme has no plan 'nonsense'"):

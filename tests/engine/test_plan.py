@@ -17,6 +17,7 @@ from tasks.mapping.desired import Desired
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
 from tests.support.planning import apply, foreseen, operations, plan, received
+from tests.support.receiver import receiving
 
 EVERYTHING = {"deletes": "delete", "max_deletes": 100, "max_delete_percent": 100.0}
 
@@ -148,6 +149,22 @@ async def test_what_routes_start_is_in_the_plan_and_is_started_by_it(box, url):
     assert box.state("highlevel", "enrolments") == []
     await apply(box, url, made.plan_id, mapping=routes)
     assert len(box.state("highlevel", "enrolments")) == 1
+
+
+async def test_a_webhook_is_foreseen_and_called_by_apply_alone(box, url, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_SECRET", "a shared secret")
+    with receiving() as receiver:
+        hook = {"tag": "vip", "webhook": receiver.url, "webhook_secret": "${WEBHOOK_SECRET}"}
+        event = {"tag": "vip", "event": "crm.vip"}
+        person(box, 1)
+        await sync(box, url, mapping={"routes": [hook, event]})
+        box.edit_source("contacts", 1, labels=["vip"])
+        made = await plan(box, url, mapping={"routes": [hook, event]})
+        assert made.about["operations"] == {"add-tags": 1, "event": 1, "webhook": 1}
+        assert made.about["requests"]["writes"] == 1
+        assert receiver.messages == []
+        await apply(box, url, made.plan_id, mapping={"routes": [hook, event]})
+        assert len(receiver.messages) == 1
 
 
 async def test_what_an_earlier_run_left_unknown_stays_so_and_nobody_waits(box, url):
