@@ -131,7 +131,7 @@ class Checked:
             if body.name not in self.book.plan.about["fields"]:
                 raise NotPlanned(f"the custom field {body.name!r} is missing, which the plan does not make")
             return
-        location = self.run.known_location
+        location = await self.run.known_location()
         if now is None or location is None or not isinstance(body, Request | None):
             raise ConfigurationError(f"{name} is about no record, so no plan can foresee it")
         wanted = foresee(name, now, path, body, location)
@@ -141,7 +141,7 @@ class Checked:
 
     async def _compare(self, name: str, now: Subject, answer: BaseModel) -> None:
         """Raise where a record that is to be written holds something else than it did."""
-        location = self.run.known_location
+        location = await self.run.known_location()
         if location is None or name not in (*ONE, *MANY):
             return
         sheet = await self.book.of(contact_of(now.source_id))

@@ -126,11 +126,11 @@ class Rehearsal:
         entity, one_id = ONE[name], list(path.values())[-1]
         known = await self._pretended(entity, [one_id])
         if one_id not in known:
-            return self._seen(entity, one_id, await self.service.call(name, path=path))
+            return await self._seen(entity, one_id, await self.service.call(name, path=path))
         shown = known[one_id]
         if shown is None:
             raise NotFound(f"{name}: it would be deleted by then", status=404, reason="not_found")
-        return self._seen(entity, one_id, ANSWERS[entity].model_construct(**shown))
+        return await self._seen(entity, one_id, ANSWERS[entity].model_construct(**shown))
 
     async def _many(self, name: str, path: Mapping[str, str]) -> BaseModel:
         entity, contact_id, answer = MANY[name], path["contactId"], OPERATIONS[name].answer
@@ -143,7 +143,7 @@ class Rehearsal:
         whole = [made.pop(row.id, row) for row in rows if row.id in made or row.id not in known]
         whole += made.values()
         for row in whole:
-            self._seen(entity, row.id, row)
+            await self._seen(entity, row.id, row)
         return answer.model_construct(None, **{plural: whole})
 
     async def _duplicate(self, query: Mapping[str, Any]) -> BaseModel:
@@ -157,7 +157,7 @@ class Rehearsal:
 
     async def _holder(self, query: Mapping[str, Any]) -> Contact | None:
         """Who would hold an e-mail or number, of those who would be written."""
-        location = self._location
+        location = await self._location()
         book = Directory(self.run.database, self.run.name, location)
         wanted = {"email": query.get("email"), "phone": query.get("number")}
         content = {name: str(value).casefold() for name, value in wanted.items() if value}
@@ -167,14 +167,13 @@ class Rehearsal:
                 return found
         return None
 
-    def _seen(self, entity: str, one_id: str, answer: BaseModel) -> BaseModel:
+    async def _seen(self, entity: str, one_id: str, answer: BaseModel) -> BaseModel:
         self._read[entity, one_id] = answer
         self._read.move_to_end((entity, one_id))
         if len(self._read) > REMEMBERED:
             self._read.popitem(last=False)
-        now, location = subject(), self.run.known_location
-        if now is not None and location is not None and (form := form_of(answer, location)) is not None:
-            now.seen.setdefault(one_id, form)
+        if (now := subject()) is not None and (location := await self.run.known_location()) is not None:
+            now.seen.setdefault(one_id, form_of(answer, location) or {})
         return answer
 
     # writes
@@ -187,7 +186,7 @@ class Rehearsal:
         now = subject()
         if now is None:
             raise ConfigurationError(f"{name} cannot be rehearsed: it is about no record")
-        foreseen = foresee(name, now, path, body, self._location)
+        foreseen = foresee(name, now, path, body, await self._location())
         if name == "enrol-in-workflow":
             await self.effect(foreseen)
             return Done(succeeded=True)
@@ -196,7 +195,7 @@ class Rehearsal:
             return await self._create(foreseen, body)
         one_id = foreseen.target or ""
         current = await self._current(entity, one_id, path)
-        foreseen = facing(foreseen, form_of(current, self._location) or {})
+        foreseen = facing(foreseen, form_of(current, await self._location()) or {})
         shown = None if name.startswith("delete-") else written(current, name, body)
         await self._keep(foreseen, one_id, shown, now)
         if shown is None:
@@ -206,7 +205,7 @@ class Rehearsal:
 
     async def _create(self, foreseen: Foreseen, body: Request | None) -> BaseModel:
         entity, now = foreseen.entity, subject()
-        if entity == "contacts" and not self._location.allows_duplicates:
+        if entity == "contacts" and not (await self._location()).allows_duplicates:
             for key, asked in (("email", "email"), ("phone", "number")):
                 held = await self._holder({asked: foreseen.write.get(key)})
                 if held is not None:
@@ -227,7 +226,7 @@ class Rehearsal:
             return self._read[entity, one_id]
         name = next(name for name, of in ONE.items() if of == entity)
         wanted = {"contactId": one_id} if entity == "contacts" else path
-        return self._seen(entity, one_id, await self.service.call(name, path=wanted))
+        return await self._seen(entity, one_id, await self.service.call(name, path=wanted))
 
     async def _keep(
         self,
@@ -258,9 +257,8 @@ class Rehearsal:
         look = partial(scratch.pretended, kind=entity, ids=ids, parent=parent)
         return await self.run.database.look(look)
 
-    @property
-    def _location(self) -> Location:
-        location = self.run.known_location
+    async def _location(self) -> Location:
+        location = await self.run.known_location()
         assert location is not None  # noqa: S101 - it is met before anything is written
         return location
 

@@ -132,10 +132,9 @@ class Run:
         """Pages of the location's search index that were read."""
         return self._directory.pages if self._directory else 0
 
-    @property
-    def known_location(self) -> Location | None:
-        """What is known of the location, if it was met already."""
-        return self._location
+    async def known_location(self) -> Location | None:
+        """What is known of the location, by this run or, before it met it, by the ledger."""
+        return self._location or await known(self.database, self.name)
 
     @property
     def full(self) -> bool:

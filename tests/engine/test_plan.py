@@ -139,6 +139,19 @@ async def test_a_vanished_contact_is_in_the_plan(box, url):
     assert len(box.contacts()) == 2
 
 
+async def test_a_vanished_activity_alone_is_a_plan_and_goes(box, url):
+    person(box, 1)
+    notes = [box.insert_source("notes", 1, body=f"Said {number}")["id"] for number in range(3)]
+    await sync(box, url)
+    box.delete_source("notes", notes[0], 1)
+    made = await plan(box, url)
+    assert named(url, made.plan_id) == [("delete-note", f"1/{notes[0]}")]
+    box.edit("notes", box.notes()[1]["id"], body="Human")
+    report = await apply(box, url, made.plan_id)
+    assert (report.status, report.entities["notes"]["deleted"]) == ("ok", 1)
+    assert len(box.notes()) == 2
+
+
 async def test_what_routes_start_is_in_the_plan_and_is_started_by_it(box, url):
     routes = {"routes": [{"tag": "vip", "workflow": "Welcome"}]}
     person(box, 1)
