@@ -53,7 +53,8 @@ def choose(database: Database, name: str, account: Account, which: str) -> Plan:
     if about.get("mapping") != mapping_version(name, account):
         raise Refused(f"plan {plan.id} was made with another mapping than accounts.{name} has now: {anew}")
     hours = (time.time() - plan.created_at) / 3600
-    if hours > destination.plan_max_age_hours:
+    begun = plan.state == plans.APPLYING  # what is left of it may have to wait for another day's quota
+    if hours > (plans.KEPT_SECONDS / 3600 if begun else destination.plan_max_age_hours):
         raise Refused(
             f"plan {plan.id} is {hours:.1f} hours old, and accounts.{name}.destination.plan_max_age_hours "
             f"is {destination.plan_max_age_hours:g}: {anew}"

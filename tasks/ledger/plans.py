@@ -40,7 +40,7 @@ def begin(connection: Connection, plan: Plan) -> None:
         plans.c.account == plan.account,
         or_(plans.c.created_at < plan.created_at - KEPT_SECONDS, plans.c.state == MAKING),
     )
-    kept = select(plans.c.id).where(plans.c.account == plan.account, plans.c.id != plan.id)
+    kept = select(plans.c.id).where(plans.c.account == plan.account, plans.c.state != APPLYING)
     surplus = kept.order_by(plans.c.created_at.desc()).offset(KEPT - 1)
     if old := [row.id for row in connection.execute(surplus)]:
         _drop(connection, plans.c.id.in_(old))

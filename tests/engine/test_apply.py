@@ -265,6 +265,14 @@ async def test_a_plan_that_is_not_there_is_refused(box, url, renamed):
         await apply(box, url, "20")
 
 
+async def test_a_plan_that_was_begun_may_be_completed_later(box, url, renamed):
+    old = {"destination": {"plan_max_age_hours": 1e-6}}
+    box.fault("status", method="PUT", path="/contacts/", status=401, after=2, count=1)
+    assert (await apply(box, url, renamed.plan_id)).status == "failed"
+    box.clear_faults()
+    assert (await apply(box, url, renamed.plan_id, **old)).status == "ok"
+
+
 # first run
 
 
