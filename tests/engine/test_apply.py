@@ -70,9 +70,7 @@ async def test_what_was_applied_is_not_applied_again(box, url, renamed):
     assert box.counters()["highlevel"]["requests"] == 0
 
 
-@pytest.mark.parametrize(
-    "edit", [{"lastName": "Human"}, {"firstName": "Human"}, {"tags": ["old", "human"]}, {"city": "Leeds"}]
-)
+@pytest.mark.parametrize("edit", [{"lastName": "Human"}, {"tags": ["old", "human"]}, {"city": "Leeds"}])
 async def test_a_contact_that_somebody_changed_is_left_and_named(box, url, renamed, edit):
     box.edit("contacts", contact(box, 2)["id"], **edit)
     before, there = rows(url)["2"], contact(box, 2)
@@ -146,7 +144,7 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("at", [1, 3, 5, 9])
+@pytest.mark.parametrize("at", [3, 9])
 @pytest.mark.parametrize("saved", [True, False])
 async def test_a_killed_apply_is_completed(box, url, renamed, monkeypatch, at, saved):
     """At the ``at``-th save of a record, before or after it is durable."""
@@ -232,17 +230,14 @@ async def test_a_file_travels_and_is_refused_where_it_was_altered(box, url, tmp_
         assert database.now_look(lambda one: plans.get(one, renamed.plan_id)) == stored
 
 
-@pytest.mark.parametrize(
-    ("sections", "words"),
-    [
+async def test_a_plan_for_something_else_is_refused(box, url, renamed):
+    for sections, words in (
         ({"mapping": {"tag_prefix": "voip "}}, "made with another mapping"),
         ({"destination": {"location_id": "another"}}, "for another location"),
         ({"destination": {"plan_max_age_hours": 1e-6}}, "hours old"),
-    ],
-)
-async def test_a_plan_for_something_else_is_refused(box, url, renamed, sections, words):
-    with pytest.raises(Refused, match=words):
-        await apply(box, url, renamed.plan_id, **sections)
+    ):
+        with pytest.raises(Refused, match=words):
+            await apply(box, url, renamed.plan_id, **sections)
     assert box.counters()["highlevel"]["requests"] == 0
 
 
