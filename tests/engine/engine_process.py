@@ -1,8 +1,9 @@
 """One sync of account ``acme`` in a process of its own, without Prefect: what the kill tests kill.
 
 ``python tests/engine/engine_process.py JOB``, where JOB is a JSON object: ``settings`` (the whole
-configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync. The report, or the
-error's line, goes to standard output as JSON; the exit code is the command's. Trouble to order:
+configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync; ``apply`` names a
+plan that is applied instead. The report, or the error's line, goes to standard output as JSON; the exit code
+is the command's. Trouble to order:
 ``max_pages``, after which the disk of an SQLite ledger is full, and ``busy_seconds``, how long one waits for
 its lock.
 
@@ -21,11 +22,12 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from tasks.engine.apply import apply_once
 from tasks.engine.report import Report
 from tasks.engine.steps import sync_once
 from tasks.errors import VoipsyncError
 from tasks.ledger import database
-from tasks.options import SyncOptions
+from tasks.options import ApplyOptions, SyncOptions
 from tasks.settings import Settings
 
 EXIT = {"ok": 0, "degraded": 3, "failed": 1}
@@ -39,10 +41,16 @@ def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         event.listen(Engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {pages}"))
     try:
         settings = Settings(**job["settings"])
-        report: Report = asyncio.run(sync_once("acme", SyncOptions(**job.get("options", {})), settings))
+        report: Report = asyncio.run(_run(job, settings))
     except VoipsyncError as error:
         return error.exit_code, {"error": str(error), "kind": type(error).__name__}
     return EXIT[report.status], report.as_json()
+
+
+async def _run(job: Mapping[str, Any], settings: Settings) -> Report:
+    if plan := job.get("apply"):
+        return await apply_once("acme", ApplyOptions(plan=plan), settings)
+    return await sync_once("acme", SyncOptions(**job.get("options", {})), settings)
 
 
 def main() -> None:
