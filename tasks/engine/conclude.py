@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
@@ -60,7 +60,12 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         .where(runs.c.id == run.id)
         .values(status=status, finished_at=time.time(), report=report.as_json())
     )
-    await run.state.do(lambda connection: connection.execute(done))
+
+    def end(connection: Connection) -> None:
+        connection.execute(done)
+        run.journal.history.prune(connection)
+
+    await run.state.do(end)
     return report
 
 

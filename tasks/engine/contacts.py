@@ -9,8 +9,9 @@ from typing import Any
 
 from tasks.engine import outcome
 from tasks.engine.bodies import create_body, update_body
+from tasks.engine.deeds import ARRIVED, arrived, deed, difference, matched, of_change, whole
 from tasks.engine.gone import ContactGone
-from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
+from tasks.engine.merge import BESIDES, Merge, Policies, changed, fill, landed, merge, merge_tags
 from tasks.engine.routes import crossed, remembered
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
@@ -29,12 +30,19 @@ from tasks.engine.twins import (
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.identity.directory import normal_form
 from tasks.ledger import effects, records
+from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
 
 SENDINGS = 3
 """How often a create is sent within a run where the location itself keeps duplicates out."""
 CREATED_YET_REFUSED = 422
 """A status under which a contact has been created all the same (reported once to HighLevel)."""
+
+_HOW = {
+    "adopted": "the location refused a second one, and the contact that it named carries our id",
+    "recovered": ARRIVED,
+}
+"""Why a contact that was to be created is known to be there."""
 
 Content = Mapping[str, Any]
 
@@ -86,10 +94,12 @@ class ContactWriter:
         self._tell(found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
-            before, ours, fingerprint, write=found.write, add_tags=add, remove_tags=remove
+            before, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, remove_tags=remove
         )
+        came = arrived(stored, theirs)
         if wrote:
-            await self.run.journal.save(sent)
+            await self.run.journal.save(sent, deeds=came)
+        written: dict[str, Any] = {}
         try:
             written, ours = await self._write(contact_id, found.write, ours, theirs)
             base |= written
@@ -97,22 +107,25 @@ class ContactWriter:
             await self._tag(contact_id, add, remove)
         except RejectedRecord as error:
             payload = {**found.write, "add_tags": add, "remove_tags": remove}
-            return await self.reject(before, error, payload, fingerprint)
+            deeds = of_change(before, theirs, Merge(written))
+            return await self.reject(before, error, payload, fingerprint, deeds)
         except OutcomeUnknown as error:
-            return await self._save(outcome.unknown(sent, str(error), error.status), None)
-        emptied = {name for name, rule in policies.items() if rule.clear and name not in ours}
-        whole = waiting_for({**base, **ours}, ours)
+            lost = outcome.unknown(sent, str(error), error.status)
+            what = difference(theirs, found.write, add, remove)
+            return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
-        content = {name: value for name, value in whole.items() if name not in emptied and value is not None}
-        content["tags"] = ours.get("tags", [])  # none is something else than unknown
+        content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
         done = outcome.synced(before, contact_id, content, fingerprint)
         put = {*base.get("tags", []), *add} - {*remove}
+        news = Merge(written, found.conflicts)
+        deeds = of_change(done, theirs, news, add=add, remove=remove, policies=policies)
         return await self._save(
             done,
             "updated" if wrote else "unchanged" if before.intent is None else "recovered",
             self.seek.book(location).entry(contact_id, {**theirs, **written}),
             started=crossed(self.run, stored, done, put),
+            deeds=deeds if wrote else [*came, *deeds],
         )
 
     async def adopt(
@@ -145,7 +158,7 @@ class ContactWriter:
             content={name: value for name, value in content.items() if name not in (*found.write, "labels")}
             | {"tags": [tag for tag in ours.get("tags", []) if tag not in add]},
         )
-        sent = outcome.changing(linked, ours, fingerprint, write=found.write, add_tags=add)
+        sent = outcome.changing(linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add)
         if found.write or add:
             await self.run.journal.save(sent)
         try:
@@ -158,10 +171,20 @@ class ContactWriter:
         except RejectedRecord as error:
             return await self.reject(before, error, found.write, fingerprint)
         except OutcomeUnknown as error:
-            return await self._save(outcome.unknown(sent, str(error), error.status), None)
+            lost = outcome.unknown(sent, str(error), error.status)
+            what = difference(theirs, found.write, add)
+            return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
         done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
-        return await self._save(done, "adopted", entry, crossed(self.run, before, done, add))
+        deeds = of_change(
+            done,
+            theirs,
+            Merge(written, found.conflicts),
+            action="adopted",
+            add=add,
+            why=matched(ours, theirs, before.decision),
+        )
+        return await self._save(done, "adopted", entry, crossed(self.run, before, done, add), deeds)
 
     async def create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record | None:
         """Create a contact, exactly once; None where the location knows it and it is to be resolved anew."""
@@ -194,13 +217,19 @@ class ContactWriter:
                     return await self._created(record, found_id, ours, "recovered")
                 if location.allows_duplicates or error.effect is Effect.DONE:
                     break
-        return await self._save(record, None)
+        return await self._save(record, None, deeds=[deed(record, "unknown", None, whole(ours))])
 
     async def reject(
-        self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
+        self,
+        before: Record,
+        error: ApiError,
+        payload: Content | None,
+        fingerprint: str | None,
+        deeds: Sequence[Deed] = (),
     ) -> Record:
-        """Keep a refused record."""
-        return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
+        """Keep a refused record; ``deeds``: what of it was done all the same."""
+        kept = outcome.rejected(before, error, payload, fingerprint)
+        return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
@@ -208,7 +237,8 @@ class ContactWriter:
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
         put = ours.get("tags", []) if origin == "created" else []
         started = crossed(self.run, record, done, put)
-        return await self._save(done, how, directory.entry(contact_id, ours), started)
+        deeds = [deed(done, how, None, whole(ours) if origin == "created" else None, why=_HOW.get(how))]
+        return await self._save(done, how, directory.entry(contact_id, ours), started, deeds)
 
     async def _write(
         self, contact_id: str, write: dict[str, Any], ours: dict[str, Any], theirs: Content
@@ -332,8 +362,9 @@ class ContactWriter:
         count: str | None,
         entry: Content | None = None,
         started: Sequence[effects.Effect] = (),
+        deeds: Sequence[Deed] = (),
     ) -> Record:
-        await self.run.journal.save(record, entry, started)
+        await self.run.journal.save(record, entry, started, deeds)
         if count and not self.again:
             self.run.findings.count("contacts", count)
         elif count == "updated":
@@ -341,6 +372,14 @@ class ContactWriter:
                 "contacts", "given an e-mail or phone that was another contact's until now"
             )
         return record
+
+
+def _written(base: Content, ours: Content, policies: Policies) -> dict[str, Any]:
+    """What the destination was made to hold: what was there of ours, with what the source says now."""
+    emptied = {name for name, rule in policies.items() if rule.clear and name not in ours}
+    kept = waiting_for({**base, **ours}, ours)
+    content = {name: value for name, value in kept.items() if name not in emptied and value is not None}
+    return content | {"tags": ours.get("tags", [])}  # none is something else than unknown
 
 
 def _complete(ours: Content, theirs: Content) -> bool:

@@ -72,13 +72,22 @@ def changing(
     ours: Mapping[str, Any],
     fingerprint: str | None,
     *,
+    theirs: Mapping[str, Any],
     write: Mapping[str, Any],
     add_tags: Sequence[str] = (),
     remove_tags: Sequence[str] = (),
 ) -> Record:
-    """A change is about to leave. Sending it twice harms nobody; taking it for a person's edit would."""
+    """A change of what stands there (``theirs``) is about to leave.
+
+    Sending it twice harms nobody; taking it for a person's edit would.
+    """
     record = sending(before, f"update-{before.entity}", ours, fingerprint)
-    what = {"write": dict(write), "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+    what = {
+        "write": dict(write),
+        "was": {name: theirs.get(name) for name in write},
+        "add_tags": list(add_tags),
+        "remove_tags": list(remove_tags),
+    }
     return replace(record, intent={**(record.intent or {}), **what})
 
 

@@ -28,6 +28,7 @@ from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
 from tasks.ledger import facts, migrate, plans, records
 from tasks.ledger.database import Database, open_engine
+from tasks.ledger.history import History
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.records import Record
@@ -290,7 +291,7 @@ async def open_run(
                     rules=Rules.of(name, account),
                     state=database,
                     database=database,
-                    journal=Journal(database),
+                    journal=Journal(database, History(name, run_id, settings.state.history_days)),
                     source=VoipStudio(source_wire, account=name),
                     api=ContactsApi(
                         destination_wire,
