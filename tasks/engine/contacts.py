@@ -110,9 +110,7 @@ class ContactWriter:
             deeds = of_change(before, theirs, Merge(written))
             return await self.reject(before, error, payload, fingerprint, deeds)
         except OutcomeUnknown as error:
-            lost = outcome.unknown(sent, str(error), error.status)
-            what = difference(theirs, found.write, add, remove)
-            return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
+            return await self._lost(sent, error, difference(theirs, found.write, add, remove))
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
         content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
@@ -171,9 +169,7 @@ class ContactWriter:
         except RejectedRecord as error:
             return await self.reject(before, error, found.write, fingerprint)
         except OutcomeUnknown as error:
-            lost = outcome.unknown(sent, str(error), error.status)
-            what = difference(theirs, found.write, add)
-            return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
+            return await self._lost(sent, error, difference(theirs, found.write, add))
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
         done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
         deeds = of_change(
@@ -230,6 +226,13 @@ class ContactWriter:
         """Keep a refused record; ``deeds``: what of it was done all the same."""
         kept = outcome.rejected(before, error, payload, fingerprint)
         return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
+
+    async def _lost(
+        self, sent: Record, error: OutcomeUnknown, what: tuple[dict[str, Any], dict[str, Any]]
+    ) -> Record:
+        """Keep a change without an answer."""
+        lost = outcome.unknown(sent, str(error), error.status)
+        return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
