@@ -144,7 +144,8 @@ class ContactWriter:
         others = await self._others(before, contact_id)
         by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
         conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
-        self._tell(replace(found, conflicts=tuple(conflicts)))
+        found = replace(found, conflicts=tuple(conflicts))
+        self._tell(found)
         brought = {tag for other in others for tag in own_tags(other)}
         foreign = [tag for tag in ours.get("tags", []) if tag not in add and tag not in brought]
         content = {**ours, "foreign_tags": foreign}
