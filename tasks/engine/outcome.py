@@ -226,6 +226,11 @@ def removed(before: Record) -> Record:
     return replace(released(before), state="gone", reason="deleted")
 
 
+def undone(before: Record) -> Record:
+    """What a run created was deleted again, by an undo: nothing is sent until its source row changes."""
+    return replace(released(before), state="skipped", reason="undone", fingerprint=before.fingerprint)
+
+
 def next_attempt(attempts: int) -> float | None:
     """When what was refused so often is tried again; None: by every run."""
     if attempts < FREE_ATTEMPTS:
