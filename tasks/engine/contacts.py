@@ -11,7 +11,7 @@ from tasks.engine import outcome
 from tasks.engine.bodies import create_body, update_body
 from tasks.engine.deeds import ARRIVED, arrived, deed, difference, matched, of_change, whole
 from tasks.engine.gone import ContactGone
-from tasks.engine.merge import BESIDES, Merge, Policies, changed, fill, landed, merge, merge_tags
+from tasks.engine.merge import BESIDES, NO_POLICIES, Merge, Policies, changed, fill, landed, merge, merge_tags
 from tasks.engine.routes import crossed, remembered
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
@@ -69,7 +69,7 @@ class ContactWriter:
         contact_id = before.destination_id
         assert contact_id is not None  # noqa: S101 - narrows the type
         ours = await self._without_taken(base, ours, contact_id)
-        policies = self.run.rules.policies
+        policies = self._policies
         stale = await self._given_up(base, ours)
         if before.intent is None and not stale and not self._may_differ(base, ours):
             kept = waiting_for(remembered(before, ours), ours)
@@ -341,11 +341,16 @@ class ContactWriter:
 
     def _may_differ(self, base: Content, ours: Content) -> bool:
         """Whether the destination may hold something else than it should: only then is it read."""
-        policies = self.run.rules.policies
+        policies = self._policies
         keeps_equal = self.run.full and any(rule.policy == "source" for rule in policies.values())
         return (
             keeps_equal or ours.get("tags", []) != base.get("tags", []) or bool(changed(base, ours, policies))
         )
+
+    @property
+    def _policies(self) -> Policies:
+        """The rules of the fields; what is taken back is merged, and a person's edit stands."""
+        return NO_POLICIES if self.run.undoing else self.run.rules.policies
 
     def _updatable(self, found: Merge) -> Merge:
         """Without the company's name: it is in no update's schema (HighLevel OpenAPI)."""

@@ -22,7 +22,7 @@ route        what a tag started
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.engine.merge import MERGED, NO_POLICIES, Merge, Policies, same
@@ -168,3 +168,36 @@ def of_change(
     if found.write or add or remove or action == "adopted":
         return [deed(done, action, *difference(theirs, found.write, add, remove), why=said)]
     return [deed(done, "kept", why=said)] if found.conflicts else []
+
+
+def is_creation(one: Deed) -> bool:
+    """Whether it brought a record to the destination that was not there."""
+    return one.action == "created" or (one.action == "recovered" and one.before is None)
+
+
+def changes_in(deeds: Iterable[Deed]) -> tuple[dict[str, Any], dict[str, Any], list[str], list[str]]:
+    """What several deeds changed, taken together: fields before and after, tags put there and taken away."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    tags: dict[str, bool] = {}
+    for one in deeds:
+        if one.action not in ("adopted", "updated", "recovered") or is_creation(one):
+            continue
+        was, now = one.before or {}, one.after or {}
+        for name in now.keys() - {"tags"}:
+            before.setdefault(name, was.get(name))
+            after[name] = now[name]
+        for tag, there in (
+            *((tag, False) for tag in was.get("tags", ())),
+            *((tag, True) for tag in now.get("tags", ())),
+        ):
+            if tags.get(tag) is (not there):
+                del tags[tag]  # put there and taken away again
+            else:
+                tags[tag] = there
+    return (
+        before,
+        after,
+        [tag for tag, there in tags.items() if there],
+        [tag for tag, there in tags.items() if not there],
+    )

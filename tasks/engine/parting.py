@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from tasks.engine import outcome
 from tasks.engine.deeds import ARRIVED, deed, whole
 from tasks.engine.entities.child import Place
-from tasks.engine.merge import BESIDES, same
 from tasks.engine.run import Run
+from tasks.engine.standing import in_the_way, untouched
 from tasks.engine.subject import about
 from tasks.engine.write import CHILDREN
 from tasks.errors import ApiError, NotFound, NotPlanned, OutcomeUnknown
@@ -32,8 +32,6 @@ from tasks.together import together
 
 EDITED = "vanished at the source and left, as a person edited it"
 VANISHED = "it vanished at the source"
-BY_ITSELF = frozenset({"assignedUserId", "assignedTo", "userId"})
-"""Fields that the service fills in where we wrote none: they tell of no edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,10 @@ class Parting:
             await self._leave(linked, "not_ours")
         elif run.account.mapping.deletes == "tag" and not self.deletes:
             await self._tag(linked, theirs.get("tags", []))
-        elif await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
-            await self._buried(linked, theirs)
+        elif run.undoing and (why := await in_the_way(run, linked, theirs)):
+            run.findings.remark("contacts", f"not undone: {why}")
+        elif sent := await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
+            await self._buried(sent, theirs, self._why)
             run.freed |= {theirs[name] for name in ("email", "phone") if theirs.get(name)}
             run.findings.count("contacts", "deleted")
 
@@ -96,12 +96,15 @@ class Parting:
             self._failed(record.entity, error)
             return
         if not untouched(record.content or {}, theirs):
+            if self.run.undoing:
+                self.run.findings.remark(record.entity, "not undone, as a person edited it")
+                return
             self.run.findings.remark(record.entity, EDITED)
             await self._leave([record], "edited")
             return
         delete = partial(kind.delete, self.run.api, place, child_id)
-        if await self._send([record], f"delete-{record.entity}", delete):
-            await self._removed([record], theirs)
+        if sent := await self._send([record], f"delete-{record.entity}", delete):
+            await self._removed(sent, theirs, self._why)
             self.run.findings.count(record.entity, "deleted")
 
     async def settle(self) -> int:
@@ -186,25 +189,25 @@ class Parting:
 
     async def _send(
         self, leaving: list[Record], operation: str, request: Callable[[], Awaitable[Any]]
-    ) -> bool:
-        """Send, with the intent first; tell whether it is done, or there was nothing left to do."""
-        sent = [outcome.parting(record, operation) for record in leaving]
+    ) -> list[Record]:
+        """Send, with the intent first; return the records where it is done, or nothing was left to do."""
+        sent = [outcome.parting(record, operation, undoing=self.run.undoing) for record in leaving]
         if self.run.rehearsal:
             await self.run.rehearsal.parting(leaving)
         await self._save(sent)
         try:
             await request()
         except NotFound:
-            return True
+            return sent
         except OutcomeUnknown as error:
             lost = [outcome.unknown(record, str(error), error.status) for record in sent]
             await self._save(lost, [deed(record, "unknown", why=f"{operation}: {error}") for record in lost])
-            return False
+            return []
         except ApiError as error:
             await self._stay(sent, f"{operation} was refused: {error}")
             self._failed(leaving[0].entity, error)
-            return False
-        return True
+            return []
+        return sent
 
     async def _buried(self, linked: list[Record], theirs: Mapping[str, Any], why: str = VANISHED) -> None:
         run, contact_id = self.run, linked[0].destination_id or ""
@@ -233,6 +236,8 @@ class Parting:
 
     async def _found_deleted(self, leaving: list[Record]) -> None:
         """Somebody deleted, or merged, it before: should it return, it is treated as any such record."""
+        if self.run.undoing:
+            return  # there is nothing left to take back, and the next sync sees it by itself
         await self._leave(leaving, outcome.DELETED)
 
     async def _leave(self, leaving: list[Record], reason: str) -> None:
@@ -262,6 +267,10 @@ class Parting:
         )
 
     @property
+    def _why(self) -> str:
+        return "what a run created is taken back" if self.run.undoing else VANISHED
+
+    @property
     def _tag_name(self) -> str:
         """The tag as the destination stores it: in lower case (measured by integrators)."""
         return line(self.run.account.mapping.delete_tag).lower()
@@ -273,9 +282,3 @@ class Parting:
 def _deleted(record: Record, theirs: Mapping[str, Any], why: str) -> Deed:
     """What is lost with a record that was deleted."""
     return deed(outcome.removed(record), "deleted", whole(theirs), why=why, place=record.destination_id)
-
-
-def untouched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether what stands at the destination is what we wrote, and nothing besides."""
-    named = {name for name in ours if name not in BESIDES} | (set(theirs) - BY_ITSELF - BESIDES)
-    return all(same(name, ours.get(name), theirs.get(name)) for name in named)

@@ -93,6 +93,7 @@ REASONS = {
     ),
     "edited": Reason("it vanished at the source, and was left, as a person edited it"),
     "not_ours": Reason("it vanished at the source, and was left, as it carries another's id"),
+    "restored": Reason("it vanished at the source, was deleted for it, and an undo created it again"),
     "tagged": Reason("it vanished at the source, and was tagged for it"),
     # routes
     "redirected": Reason("the webhook's address answers with a redirection", "correct the route's webhook"),

@@ -105,6 +105,8 @@ class Run:
     findings: Findings = field(default_factory=Findings)
     started: float = field(default_factory=time.time)
     stop_reason: str | None = None
+    undoing: bool = False
+    """Whether what a run wrote is taken back: field rules have no say then, and nobody's edit is touched."""
     looks_up: bool = False
     """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
     lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, tuple_
+from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
 from tasks.ledger.tables import history, runs
 
@@ -92,6 +92,21 @@ def of_run(connection: Connection, account: str, run_id: str) -> list[Told]:
     """Return what a run did, in order."""
     query = _TOLD.where(history.c.account == account, history.c.run_id == run_id)
     return _told(connection, query.order_by(history.c.number))
+
+
+def since_run(connection: Connection, account: str, run_id: str) -> list[Told]:
+    """Return what other runs did, since a run began to write, about the records that it wrote."""
+    mine = select(history.c.entity, history.c.source_id).where(
+        history.c.account == account, history.c.run_id == run_id
+    )
+    first = select(func.min(history.c.at)).where(history.c.account == account, history.c.run_id == run_id)
+    query = _TOLD.where(
+        history.c.account == account,
+        history.c.run_id != run_id,
+        history.c.at >= first.scalar_subquery(),
+        tuple_(history.c.entity, history.c.source_id).in_(mine),
+    )
+    return _told(connection, query.order_by(history.c.at, history.c.run_id, history.c.number))
 
 
 def _told(connection: Connection, query: Any) -> list[Told]:  # noqa: ANN401 - SQLAlchemy's statement
