@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from tasks.engine.deeds import changes_in, is_creation
 from tasks.engine.entities.child import Place
 from tasks.engine.merge import same
@@ -44,12 +46,8 @@ async def reverse_of(run: Run, run_id: str) -> tuple[list[Item], list[str]]:
     Raises:
         ConfigurationError: nothing is known of such a run's writes.
     """
+    run_id = await run.database.look(partial(chosen_run, account=run.name, which=run_id))
     done = await run.database.look(partial(history.of_run, account=run.name, run_id=run_id))
-    if not done:
-        raise ConfigurationError(
-            f"the history holds no write of a run {run_id} of {run.name}: it wrote nothing, or is older than "
-            f"state.history_days; `voipsync status {run.name}` names the last runs"
-        )
     since = await run.database.look(partial(history.since_run, account=run.name, run_id=run_id))
     reverse = Reverse(run, _by_record(done), _by_record(since))
     queue = deque(dict.fromkeys(contact_of(one.deed.source_id) for one in done))
@@ -64,6 +62,23 @@ async def reverse_of(run: Run, run_id: str) -> tuple[list[Item], list[str]]:
     await together(worker() for _ in range(min(len(queue), run.account.destination.concurrency)))
     items.sort(key=lambda item: item.contact_id)
     return items, [*sorted(reverse.told), *([AGAIN] if items else ())]
+
+
+def chosen_run(connection: Connection, account: str, which: str) -> str:
+    """Return the run of this id, or whose id begins so.
+
+    Raises:
+        ConfigurationError: there is none, or more than one.
+    """
+    found = history.runs_like(connection, account, which)
+    if which in found or len(found) == 1:
+        return which if which in found else found[0]
+    if found:
+        raise ConfigurationError(f"several runs of {account} begin with {which}: {', '.join(found)}, …")
+    raise ConfigurationError(
+        f"the history holds no write of a run {which} of {account}: it wrote nothing, or is older than "
+        f"state.history_days; `voipsync status {account}` names the last runs"
+    )
 
 
 @dataclass(slots=True)

@@ -94,6 +94,18 @@ def of_run(connection: Connection, account: str, run_id: str) -> list[Told]:
     return _told(connection, query.order_by(history.c.number))
 
 
+def runs_like(connection: Connection, account: str, begin: str) -> list[str]:
+    """Return the runs that wrote something and whose ids begin so: two of them, at most."""
+    query = (
+        select(history.c.run_id)
+        .where(history.c.account == account, history.c.run_id.startswith(begin, autoescape=True))
+        .distinct()
+        .order_by(history.c.run_id)
+        .limit(2)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def since_run(connection: Connection, account: str, run_id: str) -> list[Told]:
     """Return what other runs did, since a run began to write, about the records that it wrote."""
     mine = select(history.c.entity, history.c.source_id).where(
