@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from tasks.engine.apply import apply_once
+from tasks.engine.parting import Parting
 from tasks.engine.undo import AGAIN
 from tasks.errors import ConfigurationError
-from tests.support.accounts import sync
+from tasks.ledger.journal import Journal
+from tasks.options import ApplyOptions
+from tests.support.accounts import settings_of, sync
 from tests.support.deeds import actions
 from tests.support.undoing import plan_back, take_back
 
@@ -203,3 +209,53 @@ async def test_an_undo_is_undone(box, url):
     assert there(box)["firstName"] == "Ann"
     await take_back(box, url, undone.run_id)
     assert there(box)["firstName"] == "Anna"
+
+
+class Crash(BaseException):
+    """The process dies."""
+
+
+async def test_a_death_between_the_deletion_and_its_record_does_not_bring_it_back(box, url, monkeypatch):
+    row = ann(box)
+    first = await sync(box, url)
+    made = await plan_back(box, url, first.run_id)
+
+    async def dies(*_):
+        raise Crash
+
+    with monkeypatch.context() as patched, contextlib.suppress(Crash):
+        patched.setattr(Parting, "_buried", dies)
+        await apply_once("acme", ApplyOptions(plan=made.plan_id), settings_of(box, url))
+        pytest.fail("it did not die")
+    assert box.contacts() == []
+    await sync(box, url)
+    assert (box.contacts(), actions(url, row)) == ([], ["created", "deleted"])
+    assert await quiet(box, url)
+    report = await apply_once("acme", ApplyOptions(plan=made.plan_id), settings_of(box, url))
+    assert (report.status, box.contacts()) == ("ok", [])
+
+
+async def test_a_death_between_the_restoring_and_its_record_loses_nothing(box, url, monkeypatch):
+    row = ann(box)
+    task = box.insert_source("tasks", row, title="Call", due_at="2026-12-01 10:00:00")["id"]
+    mapping = {"max_deletes": 10}
+    await sync(box, url, mapping=mapping)
+    box.delete_source("tasks", task, row)
+    run = await sync(box, url, mapping=mapping)
+    made = await plan_back(box, url, run.run_id, mapping=mapping)
+    save = Journal.save
+
+    async def dying(journal, record=None, *what, **more):
+        if record is not None and record.reason == "restored":
+            raise Crash
+        await save(journal, record, *what, **more)
+
+    with monkeypatch.context() as patched, contextlib.suppress(Crash):
+        patched.setattr(Journal, "save", dying)
+        await apply_once("acme", ApplyOptions(plan=made.plan_id), settings_of(box, url, mapping=mapping))
+        pytest.fail("it did not die")
+    assert len(box.tasks()) == 1
+    for _ in range(2):
+        await sync(box, url, mapping=mapping)
+    assert len(box.tasks()) == 1
+    assert actions(url, f"{row}/{task}", "tasks") == ["created", "deleted", "recovered"]
