@@ -18,7 +18,7 @@ from tasks.engine.twins import WITHHELD
 from tasks.errors import ConfigurationError
 from tasks.identity.directory import MEMORY
 from tasks.identity.resolve import CREATING, linked_by
-from tasks.ledger import history, migrate, records
+from tasks.ledger import effects, history, migrate, records
 from tasks.ledger.database import opened
 from tasks.ledger.history import Told
 from tasks.ledger.records import Record
@@ -100,7 +100,7 @@ def _story(connection: Connection, name: str, told: list[Told], record: Record |
         "synced_at": record.synced_at,
         "history": steps,
         "sent": _sent(record),
-        "open": _open(record, parent),
+        "open": [*_open(record, parent), *_routes(connection, record)],
         "attempts": record.attempts,
         "next_attempt_at": record.next_attempt_at,
         "activities": counts,
@@ -178,6 +178,17 @@ def _open(record: Record, parent: Record | None) -> list[str]:
         said.append(
             "its contact's list was read whole without it: it is deleted within the configured limits"
         )
+    return said
+
+
+def _routes(connection: Connection, record: Record) -> list[str]:
+    """What its tags started and is not done yet."""
+    if record.entity != "contacts":
+        return []
+    said = []
+    for effect in effects.open_of(connection, record.account, record.source_id):
+        why = f": {reason_of(effect.reason).means}" if effect.reason else ""
+        said.append(f"the {effect.action} {effect.target} that tag {effect.tag} starts is not done yet{why}")
     return said
 
 

@@ -77,7 +77,7 @@ class Parting:
             await self._leave(linked, "not_ours")
         elif run.account.mapping.deletes == "tag" and not self.deletes:
             await self._tag(linked, theirs.get("tags", []))
-        elif run.undoing and (why := await in_the_way(run, linked, theirs)):
+        elif run.undoing and not run.rehearsal and (why := await in_the_way(run, linked, theirs)):
             run.findings.remark("contacts", f"not undone: {why}")
         elif sent := await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
             await self._buried(sent, theirs, self._why)

@@ -50,13 +50,16 @@ async def reverse_of(run: Run, run_id: str) -> tuple[list[Item], list[str]]:
     done = await run.database.look(partial(history.of_run, account=run.name, run_id=run_id))
     since = await run.database.look(partial(history.since_run, account=run.name, run_id=run_id))
     reverse = Reverse(run, _by_record(done), _by_record(since))
-    queue = deque(dict.fromkeys(contact_of(one.deed.source_id) for one in done))
+    contacts: dict[str, list[Key]] = {}
+    for key in reverse.done:
+        contacts.setdefault(contact_of(key[1]), []).append(key)
+    queue = deque(contacts.items())
     items: list[Item] = []
 
     async def worker() -> None:
         while queue:
             run.check()
-            if item := await reverse.item(queue.popleft()):
+            if item := await reverse.item(*queue.popleft()):
                 items.append(item)
 
     await together(worker() for _ in range(min(len(queue), run.account.destination.concurrency)))
@@ -96,9 +99,8 @@ class Reverse:
     since: Mapping[Key, Sequence[Told]]
     told: list[str] = field(default_factory=list)
 
-    async def item(self, contact_id: str) -> Item | None:
+    async def item(self, contact_id: str, keys: Sequence[Key]) -> Item | None:
         """The reverse of what was done about a contact and its activities; None where there is none."""
-        keys = [key for key in self.done if contact_of(key[1]) == contact_id]
         known = await self._records([*keys, ("contacts", contact_id)])
         contact = known.get(("contacts", contact_id))
         item = Item(Bundle(contact_id))

@@ -106,6 +106,13 @@ async def test_what_another_contact_has_is_told(box, url):
     assert "phone +442079460001 is not written: another contact" in now(explained(box, url, row))
 
 
+async def test_what_a_tag_has_not_started_yet_is_told(box, url):
+    row = ann(box, labels=["vip"])
+    mapping = {"routes": [{"tag": "vip", "event": "crm.vip", "history": True}]}
+    await sync(box, url, mapping=mapping)  # without Prefect, nobody takes the event
+    assert now(explained(box, url, row)) == "the event crm.vip that tag vip starts is not done yet"
+
+
 async def test_what_is_on_its_way_is_told(box, url):
     row = ann(box)
     await sync(box, url)
