@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.deeds import ARRIVED, arrived, deed, difference, of_change
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, arrived, deed, difference, of_change
 from tasks.engine.entities.child import USER_REFUSED, Child, Place, userless
 from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge
 from tasks.engine.run import Run
@@ -119,7 +119,8 @@ class ChildWriter:
             done, how = outcome.synced(record, found[0], ours, fingerprint), "recovered"
         else:
             done, how = outcome.synced(record, child_id, ours, fingerprint), "created"
-        await self._save(done, how, deed(done, how, None, ours, why=ARRIVED if how == "recovered" else None))
+        why = ARRIVED if how == "recovered" else TAKEN_BACK if self.run.undoing else None
+        await self._save(done, how, deed(done, how, None, ours, why=why))
 
     async def _update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         base = before.content or {}
@@ -196,6 +197,7 @@ class ChildWriter:
         without = "unchanged" if before.intent is None else "recovered"
         done = outcome.synced(before, before.destination_id, content, fingerprint)
         why = "matched by the marker in its text" if count == "adopted" else None
+        why = TAKEN_BACK if self.run.undoing else why
         deeds = of_change(done, theirs, found, action=count, why=why)
         await self._save(done, count if wrote else without, *(() if found.write else came), *deeds)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, update
 
+from tasks.engine.remedies import in_words
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
 from tasks.errors import QuotaSpent
@@ -74,7 +75,7 @@ async def tell_open(run: Run) -> dict[tuple[str, str], int]:
     open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
     rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
-        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
+        run.findings.remark(entity, f"rejected {in_words(reason)}", number, still_open=True)
     for (entity, state), number in open_records.items():
         if state in REMEDIES:
             run.findings.remark(entity, REMEDIES[state], number, still_open=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.engine import outcome
 from tasks.engine.bodies import create_body, update_body
-from tasks.engine.deeds import ARRIVED, arrived, deed, difference, matched, of_change, whole
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, arrived, deed, difference, matched, of_change, whole
 from tasks.engine.gone import ContactGone
 from tasks.engine.merge import BESIDES, NO_POLICIES, Merge, Policies, changed, fill, landed, merge, merge_tags
 from tasks.engine.routes import crossed, remembered
@@ -117,7 +117,15 @@ class ContactWriter:
         done = outcome.synced(before, contact_id, content, fingerprint)
         put = {*base.get("tags", []), *add} - {*remove}
         news = Merge(written, found.conflicts)
-        deeds = of_change(done, theirs, news, add=add, remove=remove, policies=policies)
+        deeds = of_change(
+            done,
+            theirs,
+            news,
+            add=add,
+            remove=remove,
+            why=TAKEN_BACK if self.run.undoing else None,
+            policies=policies,
+        )
         return await self._save(
             done,
             "updated" if wrote else "unchanged" if before.intent is None else "recovered",

@@ -34,6 +34,7 @@ from tasks.ledger.records import Record
 Content = Mapping[str, Any]
 WELL = frozenset({"created", "adopted", "updated", "kept", "recovered"})
 """Actions after which the destination holds what it should: what was refused before is no matter."""
+TAKEN_BACK = "what an earlier run wrote is taken back"
 ARRIVED = "it had arrived, although no answer said so"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine import outcome
-from tasks.engine.deeds import ARRIVED, deed, whole
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, deed, whole
 from tasks.engine.entities.child import Place
 from tasks.engine.run import Run
 from tasks.engine.standing import in_the_way, untouched
@@ -268,7 +268,7 @@ class Parting:
 
     @property
     def _why(self) -> str:
-        return "what a run created is taken back" if self.run.undoing else VANISHED
+        return TAKEN_BACK if self.run.undoing else VANISHED
 
     @property
     def _tag_name(self) -> str:

@@ -114,6 +114,11 @@ def reason_of(code: str) -> Reason:
     return REASONS.get(code, _OTHERWISE)
 
 
+def in_words(code: str) -> str:
+    """Return a code with what it means and what to do, as reports say it."""
+    return f"({code}): " + "; ".join(filter(None, reason_of(code)))
+
+
 def remedy(reason: str) -> str:
     """Return what to do about records with this reason code."""
     return reason_of(reason).remedy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engine.remedies import REASONS, reason_of, remedy
+from tasks.engine.remedies import REASONS, in_words, reason_of, remedy
 from tasks.highlevel.refusals import _REASONS as BY_MESSAGE
 
 TASKS = Path(__file__).parents[2] / "tasks"
@@ -92,3 +92,7 @@ def test_what_the_services_say_of_their_own_has_a_remedy_too() -> None:
     assert reason_of("http_0").means == "no answer came"
     assert "merge" in remedy("duplicate_website")
     assert "voipsync explain" in remedy("something_else")
+    assert in_words("no_date") == (
+        "(no_date): it has no date, and nothing stands in for one; "
+        "correct it in VoIPstudio: the next sync tries again"
+    )

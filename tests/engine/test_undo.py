@@ -14,6 +14,7 @@ from tasks.ledger.journal import Journal
 from tasks.options import ApplyOptions
 from tests.support.accounts import settings_of, sync
 from tests.support.deeds import actions
+from tests.support.deeds import told as told_of
 from tests.support.undoing import plan_back, take_back
 
 PHONE = "+442079460001"
@@ -49,6 +50,8 @@ async def test_changed_fields_and_tags_go_back_and_stay_so_until_the_source_chan
     assert (there(box)["firstName"], sorted(there(box)["tags"])) == ("Ann", ["old", "vip"])
     assert await quiet(box, url)
     assert actions(url, row) == ["created", "updated", "updated"]
+    last = told_of(url, row)[-1]
+    assert (last.kind, last.deed.why) == ("apply", "what an earlier run wrote is taken back")
 
     box.edit_source("contacts", row, last_name="Low")
     await sync(box, url)
