@@ -77,6 +77,10 @@ REASONS = {
     "bad_created_at": Reason("when it was made is unreadable: its marker goes without", _CORRECT),
     "invalid_email": Reason("its e-mail is none: it goes without", _CORRECT),
     "invalid_phone": Reason("one of its phone numbers is none: it goes without", _CORRECT),
+    "changed_on_both_sides": Reason(
+        "a person and VoIPstudio changed the same field, and the person's value stands",
+        "where VoIPstudio's is right, enter it in HighLevel",
+    ),
     # it is not settled yet
     "ambiguous": Reason(
         "more than one contact of the location may be it",

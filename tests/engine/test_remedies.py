@@ -14,8 +14,10 @@ from tasks.highlevel.refusals import _REASONS as BY_MESSAGE
 TASKS = Path(__file__).parents[2] / "tasks"
 POSITIONS = {"Refused": 3, "Skipped": 3, "BadRow": 1, "gone": 1, "_leave": 1, "skipped": 1}
 """Where a call takes a code without its name."""
-BUILT = {"duplicate_contact", "duplicate_email", "duplicate_phone", "contact_left", "contact_skipped"}
-"""Made of a word of the service's, or of a state."""
+BUILT = {"duplicate_contact", "duplicate_email", "duplicate_phone", "contact_left", "contact_skipped"} | {
+    "changed_on_both_sides"
+}
+"""Made of a word of the service's, or of a state; or noted in a run's report alone."""
 
 
 def words(node: ast.AST | None) -> Iterator[str]:
