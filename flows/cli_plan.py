@@ -112,7 +112,8 @@ def show_plan(made: PlanReport, *, out: Path | None = None, as_json: bool = Fals
             after = block[-1].number
     for remark in remarks(made):
         click.echo(f"- {remark}")
-    click.echo(f"to execute it: voipsync apply {made.account} {made.plan_id}")
+    executing = f"to execute it: voipsync apply {made.account} {made.plan_id}"
+    click.echo(executing if made.about["operations"] else "there is nothing to write")
 
 
 @contextmanager
