@@ -82,6 +82,8 @@ def _step(step: Mapping[str, Any]) -> list[str]:
     lines = [f"  {_instant(step['at'])} {step['says']}" + (f" ({code})" if code else "") + f", by {run}"]
     if step["why"]:
         lines.append(f"    why: {step['why']}")
+    if step["action"] == "route":
+        return lines
     before, after = step["before"] or {}, step["after"] or {}
     for name in dict.fromkeys([*before, *after]):
         if name == "tags" and step["before"] and "tags" in before:

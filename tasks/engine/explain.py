@@ -20,7 +20,7 @@ from tasks.identity.directory import MEMORY
 from tasks.identity.resolve import CREATING, linked_by
 from tasks.ledger import effects, history, migrate, records
 from tasks.ledger.database import opened
-from tasks.ledger.history import Told
+from tasks.ledger.history import Deed, Told
 from tasks.ledger.records import Record
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import records as table
@@ -45,9 +45,15 @@ SAYS = {
     "tagged": "tagged in HighLevel, instead of deleted",
     "gone": "vanished in VoIPstudio; HighLevel was left as it is",
     "stays": "a deletion did not happen",
-    "route": "a route",
 }
 """What the history's words mean to a reader."""
+WHY = {
+    ("contacts", "created"): "nobody in the location was found to be this person",
+    ("contacts", "updated"): "it changed at the source",
+    ("activities", "created"): "its contact's list showed it for the first time",
+    ("activities", "updated"): "it changed at the source",
+}
+"""Why something was done that goes without saying in the history."""
 
 
 def story(name: str, settings: Settings, entity: str, source_id: str) -> dict[str, Any]:
@@ -114,14 +120,22 @@ def _step(one: Told) -> dict[str, Any]:
         "run_id": one.run_id,
         "run": one.kind,
         "action": deed.action,
-        "says": SAYS.get(deed.action, deed.action),
+        "says": _says(deed),
         "before": deed.before,
         "after": deed.after,
-        "why": deed.why,
+        "why": deed.why or WHY.get(("contacts" if deed.entity == "contacts" else "activities", deed.action)),
         "reason": deed.reason,
         "status": deed.status,
         "destination_id": deed.destination_id,
     }
+
+
+def _says(deed: Deed) -> str:
+    if deed.action != "route":
+        return SAYS[deed.action]
+    what = deed.after or {}
+    tagged = f"tag {what.get('tag')} was {what.get('when')}"
+    return f"{what.get('action')} {what.get('target')}, as {tagged}: {what.get('state')}"
 
 
 def _mapped(record: Record, rules: Rules) -> list[dict[str, Any]]:
@@ -172,7 +186,7 @@ def _open(record: Record, parent: Record | None) -> list[str]:
     for key, memory in WITHHELD.items():
         if value := (record.content or {}).get(memory):
             said.append(
-                f"{key} {value} is not written: another contact of the location has it; it is given back"
+                f"{key} {value} is not written: another contact has it; it is, once that one gives it up"
             )
     if record.missing is not None:
         said.append(
@@ -195,7 +209,8 @@ def _routes(connection: Connection, record: Record) -> list[str]:
 def _reason(record: Record) -> list[str]:
     reason = reason_of(record.reason or "")
     answer = f": {record.error}" if record.error else ""
-    said = [f"{record.state} ({record.reason}): {reason.means}{answer}".replace(": : ", ": ")]
+    code = f" ({record.reason})" if record.reason != record.state else ""
+    said = [f"{record.state}{code}: {reason.means}{answer}".replace(": : ", ": ")]
     if reason.remedy:
         said.append(f"to do: {reason.remedy}")
     if record.state == "rejected":

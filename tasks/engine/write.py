@@ -275,7 +275,8 @@ class Writer:
         asked = outcome.ambiguous(before, verdict, fingerprint)
         news = before.state != asked.state or before.payload != asked.payload
         await self.run.journal.save(
-            asked, deeds=[deed(asked, "ambiguous", None, asked.payload)] if news else ()
+            asked,
+            deeds=[deed(asked, "ambiguous", None, {"candidates": list(verdict.candidates)})] if news else (),
         )
         return asked
 

@@ -49,6 +49,16 @@ async def test_a_contact_that_is_in_tells_its_rules_and_its_history(box, url):
         ("updated", second.run_id),
     ]
     assert told["history"][1]["run"] == "sync"
+    assert [one["why"] for one in told["history"]] == [
+        "nobody in the location was found to be this person",
+        "it changed at the source",
+    ]
+
+
+async def test_what_a_tag_started_is_part_of_the_story(box, url):
+    row = ann(box, labels=["vip"])
+    await sync(box, url, mapping={"routes": [{"tag": "vip", "workflow": "Welcome", "history": True}]})
+    assert explained(box, url, row)["history"][-1]["says"] == "workflow Welcome, as tag vip was added: done"
 
 
 async def test_an_activity_tells_its_own_and_its_contact_counts_it(box, url):
@@ -88,7 +98,9 @@ async def test_who_may_be_several_is_named_with_what_they_share(box, url):
     assert told["state"] == "ambiguous"
     assert f"it may be {one['id']} (same phone)" in now(told)
     assert "voipsync review" in now(told)
-    assert [step["action"] for step in told["history"]] == ["ambiguous"]
+    assert told["open"][0].startswith("ambiguous: more than one contact of the location may be it: ")
+    [step] = told["history"]
+    assert (step["action"], step["after"]) == ("ambiguous", {"candidates": [one["id"]]})
 
 
 async def test_by_rule_nothing_is_sent_of_a_colleague(box, url):
