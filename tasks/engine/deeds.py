@@ -35,6 +35,7 @@ Content = Mapping[str, Any]
 WELL = frozenset({"created", "adopted", "updated", "kept", "recovered"})
 """Actions after which the destination holds what it should: what was refused before is no matter."""
 TAKEN_BACK = "what an earlier run wrote is taken back"
+WITH_CONTACT = "deleted with its contact"
 ARRIVED = "it had arrived, although no answer said so"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine import outcome
-from tasks.engine.deeds import ARRIVED, TAKEN_BACK, deed, whole
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, WITH_CONTACT, deed, whole
 from tasks.engine.entities.child import Place
 from tasks.engine.run import Run
 from tasks.engine.standing import in_the_way, untouched
@@ -222,7 +222,7 @@ class Parting:
             records.save(connection, removed)
             told = [_deleted(record, theirs, why) for record in linked]
             told += [
-                _deleted(child, child.content or {}, "deleted with its contact")
+                _deleted(child, child.content or {}, WITH_CONTACT)
                 for child in below
                 if child.destination_id and child.state not in vanished.SETTLED
             ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tasks.engine.deeds import changes_in, is_creation
+from tasks.engine.deeds import WITH_CONTACT, changes_in, is_creation
 from tasks.engine.entities.child import Place
 from tasks.engine.merge import same
 from tasks.engine.plan_items import Item, Key, contact_of
@@ -163,6 +163,7 @@ class Reverse:
         deeds = [one.deed for one in self.done[key]]
         if deeds[-1].action == "deleted":
             return self._restored(item, key, record, contact, deeds[-1])
+        self._tell_for_good(key, deeds)
         if not self._stands(key, record, deeds) or contact is None or contact.destination_id is None:
             return item
         assert record is not None  # noqa: S101 - it stands
@@ -187,6 +188,8 @@ class Reverse:
         self, item: Item, key: Key, record: Record | None, contact: Record | None, deed: Deed
     ) -> Item:
         """An activity that the run deleted, created again."""
+        if deed.why == WITH_CONTACT:
+            return item  # it is told of the contact
         if contact is None or contact.state != "synced":
             self._tell(key, "was deleted, and its contact is not in HighLevel")
         elif record is None or record.state != "gone" or record.destination_id or not deed.before:
@@ -261,7 +264,7 @@ class Reverse:
         """What nobody can take back."""
         for one in deeds:
             match one.action:
-                case "deleted":
+                case "deleted" if key[0] == "contacts":
                     self._tell(key, "was deleted: a deleted contact cannot be had back with its history")
                 case "tagged":
                     self._tell(key, "was tagged for having vanished: take the tag off in HighLevel")

@@ -179,6 +179,7 @@ async def test_what_nobody_can_take_back_is_told(box, url):
         "max_delete_percent": 100,
     }
     row = ann(box, labels=["vip"])
+    box.insert_source("notes", row, body="Said")
     box.insert_source("contacts", email="bob@example.com")
     first = await sync(box, url, mapping=mapping)
     box.delete_source("contacts", row)
