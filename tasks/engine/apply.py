@@ -87,7 +87,6 @@ class Application:
             return 0
         run.check()
         await run.state.do(partial(plans.become, plan_id=plan_id, state=plans.APPLYING))
-        await run.learn()  # what leaves is compared with the plan in our names of the location's fields
         run.undoing = self.plan.kind == UNDO
         await self._carrier.block([await self._item(row) for row in rows])
         waiting = {one.contact_id for one in self.steps.writer.resolver.put_off}
