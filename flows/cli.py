@@ -16,10 +16,12 @@ import click
 
 from flows.cli_auth import auth
 from flows.cli_doctor import doctor
+from flows.cli_explain import explain
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
+from flows.cli_undo import undo
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import guard
@@ -203,6 +205,8 @@ main.add_command(review)
 main.add_command(link)
 main.add_command(plan)
 main.add_command(apply)
+main.add_command(explain)
+main.add_command(undo)
 
 if __name__ == "__main__":
     main()

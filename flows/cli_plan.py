@@ -77,7 +77,7 @@ def apply(account: str, plan: str, wait: float, no_wait: bool, as_json: bool) ->
     check(account)
     from tasks.engine.choose import choose, imported  # noqa: PLC0415 - SQLAlchemy, after the checks
 
-    with _ledger() as database:
+    with ledger() as database:
         if Path(plan).is_file():
             plan = imported(database, account, Path(plan))
         chosen = choose(database, account, configuration.load().account(account), plan)
@@ -93,7 +93,7 @@ def show_plan(made: PlanReport, *, out: Path | None = None, as_json: bool = Fals
     from tasks.engine.outline import headline, lines_of, remarks  # noqa: PLC0415
     from tasks.ledger import plans  # noqa: PLC0415
 
-    with _ledger() as database:
+    with ledger() as database:
         stored = database.now_look(partial(plans.get, plan_id=made.plan_id))
         if stored is None:
             raise ConfigurationError(f"plan {made.plan_id} is not in this ledger: check state.url")
@@ -112,11 +112,13 @@ def show_plan(made: PlanReport, *, out: Path | None = None, as_json: bool = Fals
             after = block[-1].number
     for remark in remarks(made):
         click.echo(f"- {remark}")
-    click.echo(f"to execute it: voipsync apply {made.account} {made.plan_id}")
+    executing = f"to execute it: voipsync apply {made.account} {made.plan_id}"
+    click.echo(executing if made.about["operations"] else "there is nothing to write")
 
 
 @contextmanager
-def _ledger() -> Iterator[Database]:
+def ledger() -> Iterator[Database]:
+    """Open the ledger, at its current schema."""
     from tasks.ledger import migrate  # noqa: PLC0415
     from tasks.ledger.database import opened  # noqa: PLC0415
     from tasks.ledger.sealing import Sealer  # noqa: PLC0415

@@ -68,6 +68,24 @@ class ApplyOptions(BaseModel):
     )
 
 
+class UndoOptions(BaseModel):
+    """Which run is taken back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str = Field(
+        min_length=1,
+        description="id of the run, as in its report, or the beginning of it",
+        json_schema_extra={"position": 0},
+    )
+    wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long to wait for another run on the same location; 0: fail at once",
+        json_schema_extra={"position": 1},
+    )
+
+
 EVERYTHING_NEW = SyncOptions()
 """An incremental sync of all entities."""
 THE_LATEST = ApplyOptions()

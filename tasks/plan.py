@@ -19,6 +19,7 @@ from tasks.engine.apply import Application, chosen
 from tasks.engine.outline import Line, markdown, outline
 from tasks.engine.plan import PlanReport
 from tasks.engine.steps import Steps
+from tasks.engine.undo import reverse_of
 from tasks.errors import Fatal
 from tasks.ledger import plans
 from tasks.ledger.plans import Plan
@@ -53,6 +54,18 @@ async def keep_plan(steps: Steps) -> PlanReport:
     """Seal and keep what was rehearsed, and show it in the Prefect UI, without anybody's values."""
     with discreet():
         made = await engine.keep(steps)
+        lines = await steps.run.state.look(lambda connection: outline(connection, made.plan_id, ROWS))
+    await show_plan(made, lines)
+    return made
+
+
+@task(name="plan undo", cache_policy=NO_CACHE, persist_result=False)
+async def plan_undo(steps: Steps, run_id: str) -> PlanReport:
+    """Find out what takes a run back, and keep it as a plan, shown as any."""
+    with discreet():
+        items, told = await reverse_of(steps.run, run_id)
+        made = await engine.plan_of(steps, items, kind=engine.UNDO, told=told)
+        await steps.conclude()
         lines = await steps.run.state.look(lambda connection: outline(connection, made.plan_id, ROWS))
     await show_plan(made, lines)
     return made

@@ -49,6 +49,9 @@ class State(Section):
         "~/.voipsync/{ledger}.key",
         description="where a key is kept that was made because none is configured; {ledger}: one a database",
     )
+    history_days: int = Field(
+        90, ge=0, description="how long each write is kept, for explain and undo; 0: none is"
+    )
 
 
 class Streams(Section):

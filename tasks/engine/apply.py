@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row
 from tasks.engine.book import Book, Checked
 from tasks.engine.carry import Carrier
 from tasks.engine.choose import choose
+from tasks.engine.plan import UNDO
 from tasks.engine.plan_items import Item, Key, bundle_from_json
 from tasks.engine.report import Findings, Report, entity_counts
 from tasks.engine.run import ROUTES_FROM
@@ -86,6 +87,7 @@ class Application:
             return 0
         run.check()
         await run.state.do(partial(plans.become, plan_id=plan_id, state=plans.APPLYING))
+        run.undoing = self.plan.kind == UNDO
         await self._carrier.block([await self._item(row) for row in rows])
         waiting = {one.contact_id for one in self.steps.writer.resolver.put_off}
         done = [row.number for row in rows if row.contact_id not in waiting]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tasks.engine import outcome
+from tasks.engine.deeds import deed
 from tasks.engine.gone import release
 from tasks.engine.parting import Parting
 from tasks.engine.plan_items import Item, Key
@@ -60,7 +61,9 @@ class Carrier:
             if run.rehearsal:
                 await run.rehearsal.release(record)
             if record.entity != "contacts":
-                await run.journal.save(outcome.released(record))
+                anew = outcome.released(record)
+                told = deed(anew, "released", place=record.destination_id)
+                await run.journal.save(anew, deeds=[told])
                 continue
             placed = await release(run, record, dict(record.content or {}))
             for one, mark in placed.activities:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engine import outcome
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, arrived, deed, difference, of_change
 from tasks.engine.entities.child import USER_REFUSED, Child, Place, userless
 from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
 from tasks.engine.subject import about
 from tasks.errors import ApiError, NotFound, NotPlanned, OutcomeUnknown, RejectedRecord
+from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
 from tasks.mapping import marker
 from tasks.mapping.desired import Desired, Mapped, Refused, Skipped
@@ -112,11 +114,13 @@ class ChildWriter:
             record = outcome.unknown(record, str(error), error.status)
             found = await self._find_quietly(before.source_id, ours)
             if found is None:
-                await self._save(record, None)
+                await self._save(record, None, deed(record, "unknown", None, ours))
                 return
-            await self._save(outcome.synced(record, found[0], ours, fingerprint), "recovered")
-            return
-        await self._save(outcome.synced(record, child_id, ours, fingerprint), "created")
+            done, how = outcome.synced(record, found[0], ours, fingerprint), "recovered"
+        else:
+            done, how = outcome.synced(record, child_id, ours, fingerprint), "created"
+        why = ARRIVED if how == "recovered" else TAKEN_BACK if self.run.undoing else None
+        await self._save(done, how, deed(done, how, None, ours, why=why))
 
     async def _update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         base = before.content or {}
@@ -132,11 +136,14 @@ class ChildWriter:
             if await self._contact_is_gone():
                 return
             self.run.findings.remark(self.kind.entity, "deleted at the destination by someone, and left so")
-            await self._save(outcome.left(before, fingerprint), "skipped")
+            gone = outcome.left(before, fingerprint)
+            await self._save(gone, "skipped", deed(gone, "left"))
             return
+        came = arrived(before, theirs)
         base = landed(base, before.intent, theirs)
         found = merge(base, ours, theirs)
-        await self._write(replace(before, content=base), ours, fingerprint, found, theirs, "updated")
+        before = replace(before, content=base)
+        await self._write(before, ours, fingerprint, found, theirs, "updated", came)
 
     async def _adopt(
         self, before: Record, ours: dict[str, Any], fingerprint: str, child_id: str, theirs: dict[str, Any]
@@ -158,14 +165,16 @@ class ChildWriter:
         found: Merge,
         theirs: dict[str, Any],
         count: str,
+        came: Sequence[Deed] = (),
     ) -> None:
+        """Write what is to be written; ``came``: what an earlier sending turned out to have written."""
         for name in found.conflicts:
             self.run.findings.remark(self.kind.entity, f"{name} left as a person wrote it at the destination")
         assert before.destination_id is not None  # noqa: S101 - narrows the type
-        sent = outcome.changing(before, ours, fingerprint, write=found.write)
+        sent = outcome.changing(before, ours, fingerprint, theirs=theirs, write=found.write)
         try:
             if found.write:
-                await self._save(sent, None)
+                await self._save(sent, None, *came)
                 await self.kind.update(
                     self.run.api, self._place(), before.destination_id, found.write, {**ours, **theirs}
                 )
@@ -179,14 +188,18 @@ class ChildWriter:
             await self._reject(before, error, found.write, fingerprint)
             return
         except OutcomeUnknown as error:
-            await self._save(outcome.unknown(sent, str(error), error.status), None)
+            lost = outcome.unknown(sent, str(error), error.status)
+            await self._save(lost, None, deed(lost, "unknown", *difference(theirs, found.write)))
             return
         kept = {name: value for name, value in (before.content or {}).items() if name != "withheld"}
         content = {**kept, **ours}
         wrote = found.write or count == "adopted"
         without = "unchanged" if before.intent is None else "recovered"
         done = outcome.synced(before, before.destination_id, content, fingerprint)
-        await self._save(done, count if wrote else without)
+        why = "matched by the marker in its text" if count == "adopted" else None
+        why = TAKEN_BACK if self.run.undoing else why
+        deeds = of_change(done, theirs, found, action=count, why=why)
+        await self._save(done, count if wrote else without, *(() if found.write else came), *deeds)
 
     async def _listed(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
         """Under an adopted contact, what an earlier ledger wrote: its list is read once, and remembered."""
@@ -245,10 +258,11 @@ class ChildWriter:
     async def _reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
-        await self._save(outcome.rejected(before, error, payload, fingerprint), None)
+        kept = outcome.rejected(before, error, payload, fingerprint)
+        await self._save(kept, None, deed(kept, "rejected", None, payload))
 
-    async def _save(self, record: Record, count: str | None) -> None:
-        await self.run.journal.save(record)
+    async def _save(self, record: Record, count: str | None, *deeds: Deed) -> None:
+        await self.run.journal.save(record, deeds=deeds)
         if count:
             self.run.findings.count(self.kind.entity, count)
 

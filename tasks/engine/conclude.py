@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
+from tasks.engine.remedies import in_words
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
 from tasks.errors import QuotaSpent
@@ -60,7 +61,12 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         .where(runs.c.id == run.id)
         .values(status=status, finished_at=time.time(), report=report.as_json())
     )
-    await run.state.do(lambda connection: connection.execute(done))
+
+    def end(connection: Connection) -> None:
+        connection.execute(done)
+        run.journal.history.prune(connection)
+
+    await run.state.do(end)
     return report
 
 
@@ -69,7 +75,7 @@ async def tell_open(run: Run) -> dict[tuple[str, str], int]:
     open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
     rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
-        run.findings.remark(entity, f"rejected ({reason})", number, still_open=True)
+        run.findings.remark(entity, f"rejected {in_words(reason)}", number, still_open=True)
     for (entity, state), number in open_records.items():
         if state in REMEDIES:
             run.findings.remark(entity, REMEDIES[state], number, still_open=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from tasks.engine import outcome
 from tasks.engine.bodies import create_body, update_body
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, arrived, deed, difference, matched, of_change, whole
 from tasks.engine.gone import ContactGone
-from tasks.engine.merge import BESIDES, Merge, changed, fill, landed, merge, merge_tags
+from tasks.engine.merge import BESIDES, NO_POLICIES, Merge, Policies, changed, fill, landed, merge, merge_tags
 from tasks.engine.routes import crossed, remembered
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
@@ -29,12 +30,19 @@ from tasks.engine.twins import (
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.identity.directory import normal_form
 from tasks.ledger import effects, records
+from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
 
 SENDINGS = 3
 """How often a create is sent within a run where the location itself keeps duplicates out."""
 CREATED_YET_REFUSED = 422
 """A status under which a contact has been created all the same (reported once to HighLevel)."""
+
+_HOW = {
+    "adopted": "the location refused a second one, and the contact that it named carries our id",
+    "recovered": ARRIVED,
+}
+"""Why a contact that was to be created is known to be there."""
 
 Content = Mapping[str, Any]
 
@@ -61,7 +69,7 @@ class ContactWriter:
         contact_id = before.destination_id
         assert contact_id is not None  # noqa: S101 - narrows the type
         ours = await self._without_taken(base, ours, contact_id)
-        policies = self.run.rules.policies
+        policies = self._policies
         stale = await self._given_up(base, ours)
         if before.intent is None and not stale and not self._may_differ(base, ours):
             kept = waiting_for(remembered(before, ours), ours)
@@ -86,10 +94,12 @@ class ContactWriter:
         self._tell(found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
-            before, ours, fingerprint, write=found.write, add_tags=add, remove_tags=remove
+            before, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, remove_tags=remove
         )
+        came = arrived(stored, theirs)
         if wrote:
-            await self.run.journal.save(sent)
+            await self.run.journal.save(sent, deeds=came)
+        written: dict[str, Any] = {}
         try:
             written, ours = await self._write(contact_id, found.write, ours, theirs)
             base |= written
@@ -97,22 +107,31 @@ class ContactWriter:
             await self._tag(contact_id, add, remove)
         except RejectedRecord as error:
             payload = {**found.write, "add_tags": add, "remove_tags": remove}
-            return await self.reject(before, error, payload, fingerprint)
+            deeds = of_change(before, theirs, Merge(written))
+            return await self.reject(before, error, payload, fingerprint, deeds)
         except OutcomeUnknown as error:
-            return await self._save(outcome.unknown(sent, str(error), error.status), None)
-        emptied = {name for name, rule in policies.items() if rule.clear and name not in ours}
-        whole = waiting_for({**base, **ours}, ours)
+            return await self._lost(sent, error, difference(theirs, found.write, add, remove))
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
-        content = {name: value for name, value in whole.items() if name not in emptied and value is not None}
-        content["tags"] = ours.get("tags", [])  # none is something else than unknown
+        content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
         done = outcome.synced(before, contact_id, content, fingerprint)
         put = {*base.get("tags", []), *add} - {*remove}
+        news = Merge(written, found.conflicts)
+        deeds = of_change(
+            done,
+            theirs,
+            news,
+            add=add,
+            remove=remove,
+            why=TAKEN_BACK if self.run.undoing else None,
+            policies=policies,
+        )
         return await self._save(
             done,
             "updated" if wrote else "unchanged" if before.intent is None else "recovered",
             self.seek.book(location).entry(contact_id, {**theirs, **written}),
             started=crossed(self.run, stored, done, put),
+            deeds=deeds if wrote else [*came, *deeds],
         )
 
     async def adopt(
@@ -133,7 +152,8 @@ class ContactWriter:
         others = await self._others(before, contact_id)
         by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
         conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
-        self._tell(replace(found, conflicts=tuple(conflicts)))
+        found = replace(found, conflicts=tuple(conflicts))
+        self._tell(found)
         brought = {tag for other in others for tag in own_tags(other)}
         foreign = [tag for tag in ours.get("tags", []) if tag not in add and tag not in brought]
         content = {**ours, "foreign_tags": foreign}
@@ -145,7 +165,7 @@ class ContactWriter:
             content={name: value for name, value in content.items() if name not in (*found.write, "labels")}
             | {"tags": [tag for tag in ours.get("tags", []) if tag not in add]},
         )
-        sent = outcome.changing(linked, ours, fingerprint, write=found.write, add_tags=add)
+        sent = outcome.changing(linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add)
         if found.write or add:
             await self.run.journal.save(sent)
         try:
@@ -158,10 +178,18 @@ class ContactWriter:
         except RejectedRecord as error:
             return await self.reject(before, error, found.write, fingerprint)
         except OutcomeUnknown as error:
-            return await self._save(outcome.unknown(sent, str(error), error.status), None)
+            return await self._lost(sent, error, difference(theirs, found.write, add))
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
         done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
-        return await self._save(done, "adopted", entry, crossed(self.run, before, done, add))
+        deeds = of_change(
+            done,
+            theirs,
+            Merge(written, found.conflicts),
+            action="adopted",
+            add=add,
+            why=matched(ours, theirs, before.decision),
+        )
+        return await self._save(done, "adopted", entry, crossed(self.run, before, done, add), deeds)
 
     async def create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record | None:
         """Create a contact, exactly once; None where the location knows it and it is to be resolved anew."""
@@ -194,13 +222,26 @@ class ContactWriter:
                     return await self._created(record, found_id, ours, "recovered")
                 if location.allows_duplicates or error.effect is Effect.DONE:
                     break
-        return await self._save(record, None)
+        return await self._save(record, None, deeds=[deed(record, "unknown", None, whole(ours))])
 
     async def reject(
-        self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
+        self,
+        before: Record,
+        error: ApiError,
+        payload: Content | None,
+        fingerprint: str | None,
+        deeds: Sequence[Deed] = (),
     ) -> Record:
-        """Keep a refused record."""
-        return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
+        """Keep a refused record; ``deeds``: what of it was done all the same."""
+        kept = outcome.rejected(before, error, payload, fingerprint)
+        return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
+
+    async def _lost(
+        self, sent: Record, error: OutcomeUnknown, what: tuple[dict[str, Any], dict[str, Any]]
+    ) -> Record:
+        """Keep a change without an answer."""
+        lost = outcome.unknown(sent, str(error), error.status)
+        return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
@@ -208,7 +249,8 @@ class ContactWriter:
         done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
         put = ours.get("tags", []) if origin == "created" else []
         started = crossed(self.run, record, done, put)
-        return await self._save(done, how, directory.entry(contact_id, ours), started)
+        deeds = [deed(done, how, None, whole(ours) if origin == "created" else None, why=_HOW.get(how))]
+        return await self._save(done, how, directory.entry(contact_id, ours), started, deeds)
 
     async def _write(
         self, contact_id: str, write: dict[str, Any], ours: dict[str, Any], theirs: Content
@@ -307,11 +349,16 @@ class ContactWriter:
 
     def _may_differ(self, base: Content, ours: Content) -> bool:
         """Whether the destination may hold something else than it should: only then is it read."""
-        policies = self.run.rules.policies
+        policies = self._policies
         keeps_equal = self.run.full and any(rule.policy == "source" for rule in policies.values())
         return (
             keeps_equal or ours.get("tags", []) != base.get("tags", []) or bool(changed(base, ours, policies))
         )
+
+    @property
+    def _policies(self) -> Policies:
+        """The rules of the fields; what is taken back is merged, and a person's edit stands."""
+        return NO_POLICIES if self.run.undoing else self.run.rules.policies
 
     def _updatable(self, found: Merge) -> Merge:
         """Without the company's name: it is in no update's schema (HighLevel OpenAPI)."""
@@ -332,8 +379,9 @@ class ContactWriter:
         count: str | None,
         entry: Content | None = None,
         started: Sequence[effects.Effect] = (),
+        deeds: Sequence[Deed] = (),
     ) -> Record:
-        await self.run.journal.save(record, entry, started)
+        await self.run.journal.save(record, entry, started, deeds)
         if count and not self.again:
             self.run.findings.count("contacts", count)
         elif count == "updated":
@@ -341,6 +389,14 @@ class ContactWriter:
                 "contacts", "given an e-mail or phone that was another contact's until now"
             )
         return record
+
+
+def _written(base: Content, ours: Content, policies: Policies) -> dict[str, Any]:
+    """What the destination was made to hold: what was there of ours, with what the source says now."""
+    emptied = {name for name, rule in policies.items() if rule.clear and name not in ours}
+    kept = waiting_for({**base, **ours}, ours)
+    content = {name: value for name, value in kept.items() if name not in emptied and value is not None}
+    return content | {"tags": ours.get("tags", [])}  # none is something else than unknown
 
 
 def _complete(ours: Content, theirs: Content) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tasks.engine import outcome
+from tasks.engine.deeds import routed
 from tasks.engine.foreseen import of_effect
 from tasks.engine.routes import action_of
 from tasks.engine.run import Run
@@ -82,7 +83,9 @@ class Effects:
             ready = [one for due in found if (one := self._ready(due))]
             known = {one.effect.key for one in ready}
             lost = [due.effect for due in found if due.effect.key not in known]
-            await self.run.journal.save(effects=[_ended(effect, "dropped") for effect in lost])
+            dropped = [_ended(effect, "dropped") for effect in lost]
+            told = [one for effect in dropped for one in routed(effect, None, None)]
+            await self.run.journal.save(effects=dropped, deeds=told)
             await self._emit([one for one in ready if one.effect.action == "event"])
             queue = deque(one for one in ready if one.effect.action != "event")
             places = min(len(queue), self.run.account.destination.concurrency)
@@ -130,7 +133,8 @@ class Effects:
             await self.run.journal.save(effects=[sent])
             with about("contacts", one.effect.source_id):
                 ended = await self._do(replace(one, effect=sent))
-            await self.run.journal.save(effects=[ended])
+            told = routed(ended, one.effect, one.contact_id)
+            await self.run.journal.save(effects=[ended], deeds=told)
 
     async def _do(self, one: _Ready) -> Effect:
         """Do it, and say how it ended."""
@@ -196,9 +200,15 @@ class Effects:
             await self.emit([self._event(one) for one in ready])
         except Exception as error:  # noqa: BLE001 - Prefect's client raises whatever it met
             unknown = OutcomeUnknown(f"Prefect takes no events ({type(error).__name__})")
-            await self.run.journal.save(effects=[_unknown(effect, unknown) for effect in sent])
+            ended = [_unknown(effect, unknown) for effect in sent]
         else:
-            await self.run.journal.save(effects=[_ended(effect, "done") for effect in sent])
+            ended = [_ended(effect, "done") for effect in sent]
+        told = [
+            deed
+            for one, last in zip(ready, ended, strict=True)
+            for deed in routed(last, one.effect, one.contact_id)
+        ]
+        await self.run.journal.save(effects=ended, deeds=told)
 
     def _event(self, one: _Ready) -> Event:
         location = self.run.account.destination.location_id

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine import outcome
+from tasks.engine.deeds import deed
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
 from tasks.engine.twins import restored
@@ -24,6 +25,7 @@ from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired
 
+DELETED = "deleted at the destination by someone"
 KEPT = frozenset({"left", "gone"})
 """States of activities that are not sent again: somebody deleted them, at one side or the other."""
 
@@ -50,24 +52,25 @@ async def vanished(run: Run, before: Record, ours: Mapping[str, Any] | None, fin
     survivor = await Seeker(run).survivor(before, content)
     if survivor is not None:
         run.findings.remark("contacts", "merged into another contact at the destination, and linked to it")
-        return await release(run, before, content, decision=linking(survivor))
+        why = f"merged into {survivor} at the destination"
+        return await release(run, before, content, decision=linking(survivor), why=why)
     match run.account.mapping.deleted_contacts:
         case "recreate":
             run.findings.remark("contacts", "deleted at the destination by someone, and created anew")
-            return await release(run, before, content)
+            return await release(run, before, content, why=f"{DELETED}: it is created anew")
         case "ask":
-            released = await release(run, before, content)
+            released = await release(run, before, content, why=DELETED)
             asked = outcome.deleted(released.contact)
-            await run.journal.save(asked)
+            await run.journal.save(asked, deeds=[deed(asked, "ambiguous")])
             return Vanished(asked, content)
     run.findings.remark("contacts", "deleted at the destination by someone, and left so")
     left = outcome.left(before, fingerprint)
-    await run.journal.save(left)
+    await run.journal.save(left, deeds=[deed(left, "left")])
     return Vanished(left, content)
 
 
 async def release(
-    run: Run, before: Record, content: dict[str, Any], *, decision: str | None = None
+    run: Run, before: Record, content: dict[str, Any], *, decision: str | None = None, why: str | None = None
 ) -> Vanished:
     """Take a contact and its activities out of the place that they had."""
     contact = outcome.released(before, decision)
@@ -79,6 +82,9 @@ async def release(
             if child.state not in KEPT and (child.destination_id or child.reason == "contact_left")
         ]
         records.save(connection, [contact, *map(outcome.released, placed)])
+        told = [deed(outcome.released(one), "released", why=why, place=one.destination_id) for one in placed]
+        mine = deed(contact, "released", why=why, place=before.destination_id)
+        run.journal.history.write(connection, [mine, *told])
         return placed
 
     placed = await run.database.do(move)

@@ -39,8 +39,8 @@ def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen
 def synced(
     before: Record, destination_id: str, content: Mapping[str, Any], fingerprint: str | None
 ) -> Record:
-    """The destination holds what it should."""
-    return replace(
+    """The destination holds what it should; what vanished at the source and was restored stays so known."""
+    done = replace(
         _calm(before),
         state="synced",
         destination_id=destination_id,
@@ -49,6 +49,7 @@ def synced(
         fingerprint=fingerprint or before.fingerprint,
         synced_at=time.time(),
     )
+    return gone(done, "restored") if _restores(before) else done
 
 
 def unchanged(before: Record, fingerprint: str | None) -> Record:
@@ -57,13 +58,17 @@ def unchanged(before: Record, fingerprint: str | None) -> Record:
 
 
 def sending(before: Record, operation: str, content: Mapping[str, Any], fingerprint: str | None) -> Record:
-    """A create is about to leave: its outcome is unknown until recorded."""
+    """A create is about to leave: its outcome is unknown until recorded.
+
+    What vanished at the source, and is created without a row of it, is created by an undo.
+    """
+    restores = {"restores": True} if before.state == "gone" and not fingerprint else {}
     return replace(
         before,
         state="unresolved",
         attempts=before.attempts if fingerprint in (None, before.fingerprint) else 0,
         fingerprint=fingerprint or before.fingerprint,
-        intent={"operation": operation, "content": dict(content), "at": time.time()},
+        intent={"operation": operation, "content": dict(content), "at": time.time(), **restores},
     )
 
 
@@ -72,13 +77,22 @@ def changing(
     ours: Mapping[str, Any],
     fingerprint: str | None,
     *,
+    theirs: Mapping[str, Any],
     write: Mapping[str, Any],
     add_tags: Sequence[str] = (),
     remove_tags: Sequence[str] = (),
 ) -> Record:
-    """A change is about to leave. Sending it twice harms nobody; taking it for a person's edit would."""
+    """A change of what stands there (``theirs``) is about to leave.
+
+    Sending it twice harms nobody; taking it for a person's edit would.
+    """
     record = sending(before, f"update-{before.entity}", ours, fingerprint)
-    what = {"write": dict(write), "add_tags": list(add_tags), "remove_tags": list(remove_tags)}
+    what = {
+        "write": dict(write),
+        "was": {name: theirs.get(name) for name in write},
+        "add_tags": list(add_tags),
+        "remove_tags": list(remove_tags),
+    }
     return replace(record, intent={**(record.intent or {}), **what})
 
 
@@ -98,7 +112,8 @@ def unknown(before: Record, message: str, status: int) -> Record:
 
 def not_sent(before: Record) -> Record:
     """The create certainly did not happen: the record is due again."""
-    return replace(before, state="waiting", intent=None, reason="not_sent", error=None, status=None)
+    state = "gone" if _restores(before) else "waiting"
+    return replace(before, state=state, intent=None, reason="not_sent", error=None, status=None)
 
 
 def skipped(before: Record, reason: str, fingerprint: str | None) -> Record:
@@ -175,12 +190,13 @@ def rejected(
     )
 
 
-def parting(before: Record, operation: str) -> Record:
-    """A deletion, or the tag that stands for one, is about to leave."""
+def parting(before: Record, operation: str, *, undoing: bool = False) -> Record:
+    """A deletion, or the tag that stands for one, is about to leave; an undo's is known by its intent."""
     intent = {
         "operation": operation,
         "content": before.content or {},
         "state": before.state,
+        "undoing": undoing,
         "at": time.time(),
     }
     return replace(before, state="unresolved", intent=intent)
@@ -213,7 +229,12 @@ def gone(before: Record, reason: str, content: Mapping[str, Any] | None = None) 
 
 
 def removed(before: Record) -> Record:
-    """It vanished at the source and was deleted for it: should it return, it is created anew."""
+    """It vanished at the source and was deleted for it: should it return, it is created anew.
+
+    What an undo deleted is left out as it stands at the source: it is created anew when that changes.
+    """
+    if (before.intent or {}).get("undoing"):
+        return replace(released(before), state="skipped", reason="undone", fingerprint=before.fingerprint)
     return replace(released(before), state="gone", reason="deleted")
 
 
@@ -224,6 +245,11 @@ def next_attempt(attempts: int) -> float | None:
     if attempts >= LAST_ATTEMPT:
         return NEVER
     return time.time() + FIRST_PAUSE_SECONDS * 2.0 ** (attempts - FREE_ATTEMPTS)
+
+
+def _restores(before: Record) -> bool:
+    """Whether what is under way is an undo's, of a deletion."""
+    return bool((before.intent or {}).get("restores"))
 
 
 def _calm(before: Record) -> Record:

@@ -8,7 +8,7 @@ decide on anew, since it may have come back at the source meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,21 +16,22 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine import outcome
+from tasks.engine.deeds import ARRIVED, TAKEN_BACK, WITH_CONTACT, deed, whole
 from tasks.engine.entities.child import Place
-from tasks.engine.merge import BESIDES, same
 from tasks.engine.run import Run
+from tasks.engine.standing import in_the_way, untouched
 from tasks.engine.subject import about
 from tasks.engine.write import CHILDREN
 from tasks.errors import ApiError, NotFound, NotPlanned, OutcomeUnknown
 from tasks.identity.directory import normal_form
 from tasks.ledger import records, vanished
+from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
 from tasks.mapping.text import line
 from tasks.together import together
 
 EDITED = "vanished at the source and left, as a person edited it"
-BY_ITSELF = frozenset({"assignedUserId", "assignedTo", "userId"})
-"""Fields that the service fills in where we wrote none: they tell of no edit."""
+VANISHED = "it vanished at the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,13 @@ class Parting:
         theirs = normal_form(contact, await run.location())
         if theirs.get("id") not in (None, *(record.source_id for record in linked)):
             run.findings.remark("contacts", "vanished at the source and left, as it carries another's id")
-            await self._save(outcome.gone(record, "not_ours") for record in linked)
+            await self._leave(linked, "not_ours")
         elif run.account.mapping.deletes == "tag" and not self.deletes:
             await self._tag(linked, theirs.get("tags", []))
-        elif await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
-            await self._buried(linked)
+        elif run.undoing and not run.rehearsal and (why := await in_the_way(run, linked, theirs)):
+            run.findings.remark("contacts", f"not undone: {why}")
+        elif sent := await self._send(linked, "delete-contacts", partial(run.api.delete_contact, contact_id)):
+            await self._buried(sent, theirs, self._why)
             run.freed |= {theirs[name] for name in ("email", "phone") if theirs.get(name)}
             run.findings.count("contacts", "deleted")
 
@@ -93,12 +96,15 @@ class Parting:
             self._failed(record.entity, error)
             return
         if not untouched(record.content or {}, theirs):
+            if self.run.undoing:
+                self.run.findings.remark(record.entity, "not undone, as a person edited it")
+                return
             self.run.findings.remark(record.entity, EDITED)
-            await self._save([outcome.gone(record, "edited")])
+            await self._leave([record], "edited")
             return
         delete = partial(kind.delete, self.run.api, place, child_id)
-        if await self._send([record], f"delete-{record.entity}", delete):
-            await self._save([outcome.removed(record)])
+        if sent := await self._send([record], f"delete-{record.entity}", delete):
+            await self._removed(sent, theirs, self._why)
             self.run.findings.count(record.entity, "deleted")
 
     async def settle(self) -> int:
@@ -124,15 +130,15 @@ class Parting:
         except ApiError:
             return False  # nobody knows: it stays unresolved
         if not happened:
-            await self._save(map(outcome.stays, group))
+            await self._stay(group)
             return True
-        operation = (group[0].intent or {})["operation"]
-        if operation == "delete-contacts":
-            await self._buried(group)
-        elif operation == "tag-contacts":
-            await self._tagged(group)
+        intent = group[0].intent or {}
+        if intent["operation"] == "delete-contacts":
+            await self._buried(group, intent["content"], ARRIVED)
+        elif intent["operation"] == "tag-contacts":
+            await self._tagged(group, ARRIVED)
         else:
-            await self._save(map(outcome.removed, group))
+            await self._removed(group, intent["content"], ARRIVED)
         run.findings.count(group[0].entity, "recovered")
         return False
 
@@ -159,7 +165,7 @@ class Parting:
         """Add the tag; one that is there already is somebody's, and stays should the contact return."""
         run, tag = self.run, self._tag_name
         if tag in theirs:
-            await self._save(outcome.gone(record, "tagged") for record in linked)
+            await self._leave(linked, "tagged")
         elif await self._send(
             linked, "tag-contacts", partial(run.api.add_tags, linked[0].destination_id or "", [tag])
         ):
@@ -169,7 +175,7 @@ class Parting:
         run.findings.count("contacts", "deleted")
         run.findings.remark("contacts", "vanished at the source and tagged so")
 
-    async def _tagged(self, linked: list[Record]) -> None:
+    async def _tagged(self, linked: list[Record], why: str = VANISHED) -> None:
         """As one of our own tags it goes again when the source contact returns."""
 
         def change(record: Record) -> Record:
@@ -177,48 +183,81 @@ class Parting:
             tags = list(dict.fromkeys([*content.get("tags", []), self._tag_name]))
             return outcome.gone(record, "tagged", {**content, "tags": tags})
 
-        await self._save(map(change, linked))
+        tagged = list(map(change, linked))
+        told = {"tags": [self._tag_name]}
+        await self._save(tagged, [deed(record, "tagged", {"tags": []}, told, why=why) for record in tagged])
 
     async def _send(
         self, leaving: list[Record], operation: str, request: Callable[[], Awaitable[Any]]
-    ) -> bool:
-        """Send, with the intent first; tell whether it is done, or there was nothing left to do."""
-        sent = [outcome.parting(record, operation) for record in leaving]
+    ) -> list[Record]:
+        """Send, with the intent first; return the records where it is done, or nothing was left to do."""
+        sent = [outcome.parting(record, operation, undoing=self.run.undoing) for record in leaving]
         if self.run.rehearsal:
             await self.run.rehearsal.parting(leaving)
         await self._save(sent)
         try:
             await request()
         except NotFound:
-            return True
+            return sent
         except OutcomeUnknown as error:
-            message, status = str(error), error.status
-            await self._save(outcome.unknown(record, message, status) for record in sent)
-            return False
+            lost = [outcome.unknown(record, str(error), error.status) for record in sent]
+            await self._save(lost, [deed(record, "unknown", why=f"{operation}: {error}") for record in lost])
+            return []
         except ApiError as error:
-            await self._save(map(outcome.stays, sent))
+            await self._stay(sent, f"{operation} was refused: {error}")
             self._failed(leaving[0].entity, error)
-            return False
-        return True
+            return []
+        return sent
 
-    async def _buried(self, linked: list[Record]) -> None:
+    async def _buried(self, linked: list[Record], theirs: Mapping[str, Any], why: str = VANISHED) -> None:
         run, contact_id = self.run, linked[0].destination_id or ""
         parents = [record.source_id for record in linked]
         removed = [outcome.removed(record) for record in linked]
 
         def bury(connection: Connection) -> None:
+            below = [
+                child for parent in parents for child in records.children_of(connection, run.name, parent)
+            ]
             vanished.bury(connection, run.name, contact_id, parents)
             records.save(connection, removed)
+            told = [_deleted(record, theirs, why) for record in linked]
+            told += [
+                _deleted(child, child.content or {}, WITH_CONTACT)
+                for child in below
+                if child.destination_id and child.state not in vanished.SETTLED
+            ]
+            run.journal.history.write(connection, told)
 
         await run.database.do(bury)
 
+    async def _removed(self, leaving: list[Record], theirs: Mapping[str, Any], why: str = VANISHED) -> None:
+        told = [_deleted(record, theirs, why) for record in leaving]
+        await self._save(map(outcome.removed, leaving), told)
+
     async def _found_deleted(self, leaving: list[Record]) -> None:
         """Somebody deleted, or merged, it before: should it return, it is treated as any such record."""
-        await self._save(outcome.gone(record, outcome.DELETED) for record in leaving)
+        if self.run.undoing:
+            return  # there is nothing left to take back, and the next sync sees it by itself
+        await self._leave(leaving, outcome.DELETED)
 
-    async def _save(self, changed: Iterable[Record]) -> None:
+    async def _leave(self, leaving: list[Record], reason: str) -> None:
+        """Leave what stands, or no longer stands, at the destination as it is."""
+        gone = [outcome.gone(record, reason) for record in leaving]
+        await self._save(gone, [deed(record, "gone", why=VANISHED) for record in gone])
+
+    async def _stay(self, sent: list[Record], why: str = "the deletion had no effect") -> None:
+        """Everything is as before the deletion."""
+        told = [deed(record, "stays", why=why) for record in sent]
+        await self._save(map(outcome.stays, sent), told)
+
+    async def _save(self, changed: Iterable[Record], deeds: Sequence[Deed] = ()) -> None:
         rows = list(changed)
-        await self.run.database.do(lambda connection: records.save(connection, rows))
+
+        def save(connection: Connection) -> None:
+            records.save(connection, rows)
+            self.run.journal.history.write(connection, deeds)
+
+        await self.run.database.do(save)
 
     def _failed(self, entity: str, error: ApiError) -> None:
         self.run.findings.warn(
@@ -226,6 +265,10 @@ class Parting:
             "the next run tries again",
             degrades=True,
         )
+
+    @property
+    def _why(self) -> str:
+        return TAKEN_BACK if self.run.undoing else VANISHED
 
     @property
     def _tag_name(self) -> str:
@@ -236,7 +279,6 @@ class Parting:
         return Place(parent.destination_id or "", self.run.account.destination.calendar_id)
 
 
-def untouched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether what stands at the destination is what we wrote, and nothing besides."""
-    named = {name for name in ours if name not in BESIDES} | (set(theirs) - BY_ITSELF - BESIDES)
-    return all(same(name, ours.get(name), theirs.get(name)) for name in named)
+def _deleted(record: Record, theirs: Mapping[str, Any], why: str) -> Deed:
+    """What is lost with a record that was deleted."""
+    return deed(outcome.removed(record), "deleted", whole(theirs), why=why, place=record.destination_id)

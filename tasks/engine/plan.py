@@ -32,6 +32,8 @@ from tasks.options import SyncOptions
 from tasks.redaction import redact_text
 from tasks.settings import ENTITIES, Account, Settings
 
+UNDO = "undo"
+"""The kind of a plan that takes a run back."""
 SHOWN = 100
 """Ambiguous contacts that a plan names."""
 
@@ -91,6 +93,7 @@ async def plan_of(steps: Steps, items: Sequence[Item], *, kind: str, told: Seque
         told: sentences about what is not in it.
     """
     run = steps.run
+    run.undoing = kind == UNDO
     async with rehearsing(run) as rehearsal:
         carrier = Carrier(Steps(run), deletes=True)
         await run.learn()

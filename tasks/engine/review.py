@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.engine import outcome
 from tasks.engine.conclude import conclude
+from tasks.engine.deeds import deed
 from tasks.engine.gone import release
 from tasks.engine.run import Run, open_run
 from tasks.errors import ConfigurationError, NotFound
@@ -66,11 +67,10 @@ async def _decide(run: Run, source_id: str, contact_id: str | None) -> None:
         await _check_there(run, contact_id)
     decision = CREATING if contact_id is None else linking(contact_id)
     if record.destination_id is not None:
-        await release(run, record, {}, decision=decision)
+        await release(run, record, {}, decision=decision, why=f"a person decided: {decision}")
         return
-    await run.journal.save(
-        replace(record, decision=decision, fingerprint=None, next_attempt_at=None, activities_at=None)
-    )
+    decided = replace(record, decision=decision, fingerprint=None, next_attempt_at=None, activities_at=None)
+    await run.journal.save(decided, deeds=[deed(decided, "decided", why=f"a person decided: {decision}")])
 
 
 async def _check_there(run: Run, contact_id: str) -> None:

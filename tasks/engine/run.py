@@ -28,6 +28,7 @@ from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
 from tasks.ledger import facts, migrate, plans, records
 from tasks.ledger.database import Database, open_engine
+from tasks.ledger.history import History
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.records import Record
@@ -104,6 +105,8 @@ class Run:
     findings: Findings = field(default_factory=Findings)
     started: float = field(default_factory=time.time)
     stop_reason: str | None = None
+    undoing: bool = False
+    """Whether what a run wrote is taken back: field rules have no say then, and nobody's edit is touched."""
     looks_up: bool = False
     """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
     lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first
@@ -290,7 +293,7 @@ async def open_run(
                     rules=Rules.of(name, account),
                     state=database,
                     database=database,
-                    journal=Journal(database),
+                    journal=Journal(database, History(name, run_id, settings.state.history_days)),
                     source=VoipStudio(source_wire, account=name),
                     api=ContactsApi(
                         destination_wire,

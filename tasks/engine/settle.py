@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tasks.engine import outcome
 from tasks.engine.children import ChildWriter
+from tasks.engine.deeds import ARRIVED, deed, whole
 from tasks.engine.routes import crossed
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
@@ -42,7 +43,8 @@ async def settle(run: Run, writer: Writer) -> int:
     again = [record for record in [*absent, *changes] if await _due(run, record) <= time.time()]
     for record in again:
         if record.attempts >= SENDINGS:
-            await run.journal.save(_refused(record))
+            refused = _refused(record)
+            await run.journal.save(refused, deeds=[deed(refused, "rejected", None, refused.payload)])
         elif record.destination_id is None:
             await run.journal.save(outcome.not_sent(record))
     await writer.load(_bundles([record for record in again if record.attempts < SENDINGS]))
@@ -84,9 +86,11 @@ async def _is_absent(run: Run, record: Record) -> bool:
     done = outcome.synced(record, found, ours, record.fingerprint)
     if record.entity == "contacts":
         started = crossed(run, record, done, ours.get("tags", []))
-        await run.journal.save(replace(done, origin="created"), effects=started)
+        done = replace(done, origin="created")
     else:
-        await run.journal.save(done)
+        started = []
+    deeds = [deed(done, "recovered", None, whole(ours), why=ARRIVED)]
+    await run.journal.save(done, effects=started, deeds=deeds)
     run.findings.count(record.entity, "recovered")
     return False
 

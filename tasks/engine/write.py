@@ -11,6 +11,7 @@ from typing import Any
 from tasks.engine import outcome
 from tasks.engine.children import ChildWriter, remember_listing
 from tasks.engine.contacts import ContactWriter
+from tasks.engine.deeds import deed
 from tasks.engine.entities.appointments import Appointments
 from tasks.engine.entities.child import Child
 from tasks.engine.entities.crm_tasks import CrmTasks
@@ -235,13 +236,13 @@ class Writer:
                 linked = await self.contacts.adopt(record, ours, fingerprint, contact_id)
                 if linked is None and record.decision:
                     verdict = Ambiguous((), "the contact that it was linked to is not there any more")
-                    return await self._save(outcome.ambiguous(record, verdict, fingerprint), None)
+                    return await self._ask(record, verdict, fingerprint)
                 return linked
             case Ambiguous(candidates=candidates):
                 told = (record.payload or {}).get("candidates") if record.state == "ambiguous" else None
                 if list(candidates) != told and not await self.contacts.seek.are_there(candidates):
                     return None
-                return await self._save(outcome.ambiguous(record, verdict, fingerprint), None)
+                return await self._ask(record, verdict, fingerprint)
         if record.destination_id:
             return await self.contacts.update(record, ours, fingerprint)
         return record  # its create is still unresolved: nothing is sent before that is known
@@ -268,6 +269,16 @@ class Writer:
 
     def _blank(self, bundle: Bundle) -> Record:
         return outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
+
+    async def _ask(self, before: Record, verdict: Ambiguous, fingerprint: str) -> Record:
+        """Leave it to a person; the history tells it once."""
+        asked = outcome.ambiguous(before, verdict, fingerprint)
+        news = before.state != asked.state or before.payload != asked.payload
+        await self.run.journal.save(
+            asked,
+            deeds=[deed(asked, "ambiguous", None, {"candidates": list(verdict.candidates)})] if news else (),
+        )
+        return asked
 
     async def _save(self, record: Record, count: str | None) -> Record:
         await self.run.journal.save(record)

@@ -107,6 +107,16 @@ def due(
     ]
 
 
+def open_of(connection: Connection, account: str, source_id: str) -> list[Effect]:
+    """Return what a contact's tags started and has not happened for sure, the oldest first."""
+    rows = connection.execute(
+        select(*(effects.c[name] for name in _COLUMNS))
+        .where(effects.c.account == account, effects.c.source_id == source_id, effects.c.state.in_(OPEN))
+        .order_by(effects.c.at, effects.c.key)
+    )
+    return [Effect(**row._mapping) for row in rows]  # noqa: SLF001 - the public name of a row's mapping
+
+
 def count_open(connection: Connection, account: str) -> list[tuple[str, str, int, str | None]]:
     """Return (action, reason, number, one's error) of what has not happened for sure."""
     reason = func.coalesce(effects.c.reason, effects.c.state)

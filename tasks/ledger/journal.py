@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from tasks.ledger import effects, records
 from tasks.ledger.database import Database
 from tasks.ledger.effects import Effect
+from tasks.ledger.history import Deed, History
 from tasks.ledger.records import Record, upsert
 from tasks.ledger.tables import directory
 
@@ -29,14 +30,20 @@ class _Entry:
     record: Record | None
     contact: Mapping[str, Any] | None
     effects: Sequence[Effect]
+    deeds: Sequence[Deed]
     done: asyncio.Future[None]
 
 
 @dataclass(slots=True)
 class Journal:
-    """Saves records durably, with what they teach of the directory and what they start, in batches."""
+    """Saves records durably, with what they teach of the directory and what they start, in batches.
+
+    Attributes:
+        history: where deeds are kept; whoever writes records in a transaction of their own tells it, too.
+    """
 
     database: Database
+    history: History = field(default_factory=lambda: History("", "", 0))
     _waiting: list[_Entry] = field(default_factory=list)
     _writer: asyncio.Task[None] | None = None
 
@@ -45,14 +52,17 @@ class Journal:
         record: Record | None = None,
         entry: Mapping[str, Any] | None = None,
         effects: Sequence[Effect] = (),
+        deeds: Sequence[Deed] = (),
     ) -> None:
-        """Return once the record, its contact's entry in the directory, and effects are durable, all or none.
+        """Return once the record, its contact's entry in the directory, effects and deeds are durable.
+
+        All of them are, or none.
 
         Raises:
             LedgerUnavailable: they are not.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Entry(record, entry, effects, done))
+        self._waiting.append(_Entry(record, entry, effects, deeds, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await asyncio.shield(done)
@@ -61,7 +71,7 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await self.database.do(partial(_commit, batch=batch))
+                await self.database.do(partial(_commit, batch=batch, history=self.history))
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 for one in batch:
                     if not one.done.done():
@@ -72,7 +82,7 @@ class Journal:
                         one.done.set_result(None)
 
 
-def _commit(connection: Connection, batch: Iterable[_Entry]) -> None:
+def _commit(connection: Connection, batch: Iterable[_Entry], history: History) -> None:
     # the last state wins where something was saved twice within one batch
     changed = {(one.record.account, one.record.key): one.record for one in batch if one.record is not None}
     entered = {
@@ -84,3 +94,4 @@ def _commit(connection: Connection, batch: Iterable[_Entry]) -> None:
     records.save(connection, changed.values())
     upsert(connection, directory, entered.values())
     effects.save(connection, started.values())
+    history.write(connection, [deed for one in batch for deed in one.deeds])

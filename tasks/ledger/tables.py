@@ -24,7 +24,8 @@ effect         what a tag that appeared on a contact, or disappeared, starts by 
                contact or its route is no longer there)
 directory      the location's contacts as last read: who is who, for adoption instead of duplication
 fact           something learnt once and kept: custom field ids, duplicate policy, watermarks
-history        what was done about records, in order: each write with the content before and after it
+history        what was done about records, in order: each write with the fields that it changed, as they
+               stood before it and after
 plan           what a run would write, computed and kept until it is applied; its items are contacts, each
                with what is to be done about it and its activities
 credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
@@ -171,6 +172,7 @@ history = Table(
     Column("before", SealedJson),
     Column("after", SealedJson),
     Column("why", Sealed),
+    Column("reason", String(40)),
     Column("status", Integer),
     Index("history_by_record", "account", "entity", "source_id", "at"),
     Index("history_by_age", "account", "at"),

@@ -190,11 +190,11 @@ class Game(RuleBasedStateMachine):
         """At the ``at``-th save of a record, before or after it is durable."""
         save, left = Journal.save, iter(range(at, 0, -1))
 
-        async def dying(journal, *what):
+        async def dying(journal, *what, **more):
             last = next(left, 0) == 1
             if last and not saved:
                 raise Crash
-            await save(journal, *what)
+            await save(journal, *what, **more)
             if last:
                 raise Crash
 

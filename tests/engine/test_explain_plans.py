@@ -14,15 +14,15 @@ OTHERS = 20_000
 """Rows of other accounts, in each of the tables that grow with the contacts."""
 GROWING = ("records", "directory", "effects", "history")
 FILL = {
-    "records": "INSERT INTO records (account, entity, source_id, parent_id, destination_id, state, fingerprint,"
-    " listed, attempts, first_seen_at, seen) SELECT 'other' || (n % 20), CASE n % 3 WHEN 0 THEN 'contacts' ELSE"
-    " 'notes' END, 's' || n, 's' || (n / 3 * 3), 'd' || n, CASE n % 97 WHEN 0 THEN 'rejected' ELSE 'synced' END,"
-    " 'f', '', 0, 0, 1 FROM numbers",
+    "records": "INSERT INTO records (account, entity, source_id, parent_id, destination_id, state,"
+    " fingerprint, listed, attempts, first_seen_at, seen) SELECT 'other' || (n % 20),"
+    " CASE n % 3 WHEN 0 THEN 'contacts' ELSE 'notes' END, 's' || n, 's' || (n / 3 * 3), 'd' || n,"
+    " CASE n % 97 WHEN 0 THEN 'rejected' ELSE 'synced' END, 'f', '', 0, 0, 1 FROM numbers",
     "directory": "INSERT INTO directory (account, contact_id, email, phone, source_id, name)"
     " SELECT 'other' || (n % 20), 'd' || n, 'e' || n, 'p' || n, 's' || n, '' FROM numbers",
-    "effects": 'INSERT INTO effects (account, "key", source_id, tag, "when", action, target, "at", state, attempts,'
-    " tried) SELECT 'other' || (n % 20), 'k' || n, 's' || n, 't', 'added', 'event', 'e', 0, 'done', 0, 0"
-    " FROM numbers",
+    "effects": 'INSERT INTO effects (account, "key", source_id, tag, "when", action, target, "at", state,'
+    " attempts, tried) SELECT 'other' || (n % 20), 'k' || n, 's' || n, 't', 'added', 'event', 'e', 0,"
+    " 'done', 0, 0 FROM numbers",
     "history": 'INSERT INTO history (account, run_id, number, "at", entity, source_id, action)'
     " SELECT 'other' || (n % 20), 'r' || (n / 1000), n, n, 'contacts', 's' || n, 'created' FROM numbers",
 }

@@ -59,7 +59,7 @@ async def test_a_taken_slot_is_a_reject_until_it_is_free(box, url, version):
     visit(box, slot(10), notes="the second")
     report = await sync(box, url, **sections)
     assert (report.status, len(box.appointments())) == ("degraded", 1)
-    assert "appointments: 1 rejected (slot_taken)" in report.warnings
+    assert any(one.startswith("appointments: 1 rejected (slot_taken): ") for one in report.warnings)
     assert (await sync(box, url, **sections)).entities["appointments"]["rejected"] == 1
     box.edit("appointments", box.appointments()[0]["id"], appointmentStatus="cancelled")
     report = await sync(box, url, **sections)
@@ -94,7 +94,7 @@ async def test_only_what_moves_or_is_taken_up_again_asks_for_a_slot(box, url):
     await sync(box, url, **CHECKED)
     box.edit_source("appointments", second, 1, starts_at=slot(10))
     report = await sync(box, url, **CHECKED)
-    assert "appointments: 1 rejected (slot_taken)" in report.warnings
+    assert any(one.startswith("appointments: 1 rejected (slot_taken): ") for one in report.warnings)
     box.edit_source("appointments", second, 1, starts_at=slot(12))
     await sync(box, url, **CHECKED)
     assert sent(box) == [(True, True, False), (False, True, False), (False, True, False)]
@@ -104,7 +104,7 @@ async def test_only_what_moves_or_is_taken_up_again_asks_for_a_slot(box, url):
     assert (await sync(box, url, **CHECKED)).status == "ok"
     box.edit_source("appointments", first, 1, status="confirmed")
     report = await sync(box, url, **CHECKED)
-    assert "appointments: 1 rejected (slot_taken)" in report.warnings
+    assert any(one.startswith("appointments: 1 rejected (slot_taken): ") for one in report.warnings)
 
 
 async def test_people_are_notified_of_what_is_to_come(box, url):

@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("before", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("after", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("reason", sa.String(length=40), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("account", "run_id", "number"),
     )
