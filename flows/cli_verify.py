@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli_options import config, json_option
+from flows.cli_plan import show_plan
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, wait_option, waiting
 from tasks.options import A_SAMPLE
 
@@ -75,6 +76,10 @@ def verify(
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     else:
         show(report)
+        if report.plan:
+            show_plan(report.plan)
+        elif repair:
+            click.echo("nothing to plan")
     sys.exit(EXIT[report.status])
 
 
@@ -105,4 +110,6 @@ def show(report: VerifyReport) -> None:
         console.print(f"- … {report.found - len(report.deviations)} more")
     for warning in report.warnings:
         console.print(f"- {warning}")
+    for sentence in () if report.plan else report.left:  # a plan says it itself
+        console.print(f"- not planned: {sentence}")
     console.print("requests: " + ", ".join(f"{number} {name}" for name, number in report.requests.items()))

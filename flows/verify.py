@@ -9,7 +9,7 @@ from tasks.errors import ApiError, Fatal
 from tasks.options import A_SAMPLE, VerifyOptions
 from tasks.outlets import discreet
 from tasks.report import final_state
-from tasks.verify import compare, survey, tell
+from tasks.verify import compare, mend, survey, tell
 
 
 @flow(name="verify", flow_run_name="verify {account}", persist_result=False)
@@ -26,6 +26,8 @@ async def verify(account: str, options: VerifyOptions = A_SAMPLE) -> State[Verif
                 await survey(verification)
                 while await compare(verification):
                     pass
+                if options.repair:
+                    await mend(verification)
             except (Fatal, ApiError) as error:
                 verification.error = error
             return final_state(await tell(verification))

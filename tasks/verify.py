@@ -6,11 +6,12 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tasks.engine.outline import outline
 from tasks.engine.verify import Verification
 from tasks.engine.verify_report import VerifyReport, markdown
 from tasks.outlets import discreet
-from tasks.report import _key as artifact_key
-from tasks.report import show_progress
+from tasks.plan import ROWS, show_plan
+from tasks.report import artifact_key, show_progress
 
 
 @task(name="survey", cache_policy=NO_CACHE, persist_result=False)
@@ -30,15 +31,26 @@ async def compare(verification: Verification) -> bool:
         return going_on
 
 
+@task(name="mend", cache_policy=NO_CACHE, persist_result=False)
+async def mend(verification: Verification) -> None:
+    """Plan what mends the deviations, and show that plan."""
+    with discreet():
+        await verification.mend()
+        made = verification.plan
+        if made is not None:
+            lines = await verification.run.state.look(
+                lambda connection: outline(connection, made.plan_id, ROWS)
+            )
+            await show_plan(made, lines)
+
+
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 async def tell(verification: Verification) -> VerifyReport:
     """Record what was found, and show it in the Prefect UI as a table and as text: ids and fields' names."""
     with discreet():
         made = await verification.conclude()
-    key, about = (
-        artifact_key(made.account),
-        f"Verification of {made.account}: {made.status}, run {made.run_id}",
-    )
+    key = artifact_key(made.account)
+    about = f"Verification of {made.account}: {made.status}, run {made.run_id}"
     await asyncio.gather(
         acreate_table_artifact(table=made.table(), key=f"verify-{key}", description=about),
         acreate_markdown_artifact(markdown(made), key=f"verify-summary-{key}", description=about),

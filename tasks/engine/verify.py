@@ -11,14 +11,16 @@ import logging
 import random
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from sqlalchemy import Connection
 
 from tasks.engine.each import each
+from tasks.engine.plan import PlanReport, plan_of
+from tasks.engine.repair import items
 from tasks.engine.run import Run, open_run
-from tasks.engine.steps import Progress, watching
+from tasks.engine.steps import Progress, Steps, watching
 from tasks.engine.verify_activities import Activities
 from tasks.engine.verify_contacts import SLICE, Contacts, Found
 from tasks.engine.verify_course import Course, kept
@@ -54,6 +56,8 @@ class Verification:
         self.resumed = False
         self.shown: object = None
         self.population = 0
+        self.plan: PlanReport | None = None
+        self.left: list[str] = []
         self.contacts: Contacts
         self.activities: Activities
         self._drawn: list[str] = []
@@ -94,6 +98,14 @@ class Verification:
                 watch(self.progress)
         return True
 
+    async def mend(self) -> None:
+        """Plan what mends the deviations, where that was asked for."""
+        if not self.options.repair or self.course.stages:
+            return
+        mending, self.left = await items(self.run, self.course.number, recreate=self.options.recreate)
+        if mending:
+            self.plan = await plan_of(Steps(self.run), mending, kind="repair", told=self.left)
+
     async def conclude(self, error: BaseException | None = None) -> VerifyReport:
         """Keep the run's report."""
         report = await conclude(
@@ -104,6 +116,7 @@ class Verification:
             resumed=self.resumed,
             error=error or self.error,
         )
+        report = replace(report, plan=self.plan, left=self.left)
         log.info("run %s of %s: %s", report.run_id, report.account, report.status)
         return report
 
@@ -254,8 +267,13 @@ async def open_verification(
     account: str, options: VerifyOptions, settings: Settings | None = None
 ) -> AsyncIterator[Verification]:
     """Open a verification of an account; whatever goes wrong inside, the ledger records that it ended."""
-    as_sync = SyncOptions(only=options.only, wait_seconds=options.wait_seconds)
-    async with open_run(account, settings or load(), as_sync, kind="verify") as run:
+    settings = settings or load()
+    rules = settings.account(account).mapping.fields.values()
+    again = options.repair and any(rule.policy == "source" for rule in rules)
+    as_sync = SyncOptions(
+        mode="full" if again else "incremental", only=options.only, wait_seconds=options.wait_seconds
+    )
+    async with open_run(account, settings, as_sync, kind="verify") as run:
         verification = Verification(run, options)
         try:
             yield verification
@@ -271,6 +289,7 @@ async def verify_once(account: str, options: VerifyOptions, settings: Settings |
             await verification.prepare()
             while await verification.step():
                 pass
+            await verification.mend()
         except (Fatal, ApiError) as error:
             verification.error = error
         return await verification.conclude()

@@ -100,9 +100,10 @@ class Activities:
                     await kind.read(self.run.api, place, child_id)
                 except NotFound:
                     continue
-                here = record is None or record.destination_id in (None, child_id)
-                what = "orphaned" if here else "duplicated"
-                found.deviations.append(_deviation(what, kind, source_id, child_id, place))
+                moved = record is not None and record.destination_id == child_id
+                second = record is not None and record.destination_id and not moved
+                what, fields = "duplicated" if second else "orphaned", ["contact"] if moved else []
+                found.deviations.append(_deviation(what, kind, source_id, child_id, place, fields))
 
 
 def _deviation(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import update
 
 from tasks.engine.confidence import in_words
+from tasks.engine.plan import PlanReport
 from tasks.engine.report import OPEN, Status
 from tasks.engine.run import Run
 from tasks.engine.verify_course import Course
@@ -38,7 +39,8 @@ class VerifyReport:
         complete: whether it came to its end; a complete one that did not is gone on with by the next.
         confidence: of a sample, what it says of the whole.
         deviations: the first of them, each with what to do.
-        plan: of a repair, what the plan is called and what stays as it is.
+        plan: of a repair, what mends the deviations.
+        left: of a repair, what is not in the plan, and why.
     """
 
     account: str
@@ -52,12 +54,14 @@ class VerifyReport:
     requests: dict[str, int]
     warnings: list[str]
     seconds: float
-    plan: dict[str, Any] | None = None
+    plan: PlanReport | None = None
+    left: list[str] = field(default_factory=list)
     mode: str = "verify"
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON."""
-        return asdict(self)
+        plan = self.plan.as_json() if self.plan else None
+        return {**asdict(replace(self, plan=None)), "plan": plan}
 
     def table(self) -> list[dict[str, Any]]:
         """The counts as rows."""
@@ -89,6 +93,8 @@ def remedy(one: Deviation, account: str, *, recreates: bool) -> str:
             return "delete the second one in HighLevel"
         case "orphaned", "contacts":
             return "it carries an id that this ledger does not know: delete it if it is not wanted"
+        case "orphaned", _ if one.fields:
+            return "it stands under another contact than it was written to, as after a merge: leave it"
         case "orphaned", _:
             return "this ledger does not know it here: delete it in HighLevel if it is not wanted"
     return "its contact is gone: it follows what becomes of that"
@@ -154,11 +160,6 @@ async def conclude(
     return report
 
 
-def with_plan(report: VerifyReport, plan: Mapping[str, Any]) -> VerifyReport:
-    """The report of a verification from which a plan was made."""
-    return replace(report, plan=dict(plan))
-
-
 def _warnings(
     run: Run,
     options: VerifyOptions,
@@ -219,9 +220,18 @@ def markdown(report: VerifyReport) -> str:
     if report.deviations:
         lines += ["", f"The first {len(report.deviations)} of {report.found} deviations:", ""]
         lines += [f"- {sentence}" for sentence in sentences(report.deviations)]
+    if report.plan:
+        lines += ["", f"What mends it is plan `{report.plan.plan_id}`: {apply_with(report)}"]
+    if report.left:
+        lines += ["", *(f"- {sentence}" for sentence in report.left)]
     if report.warnings:
         lines += ["", *(f"- {warning}" for warning in report.warnings)]
     return "\n".join(lines) + "\n"
+
+
+def apply_with(report: VerifyReport) -> str:
+    """The command that carries out a repair."""
+    return f"voipsync apply {report.account} {report.plan.plan_id}" if report.plan else ""
 
 
 def sentences(shown: Sequence[Mapping[str, Any]]) -> list[str]:

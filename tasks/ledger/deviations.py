@@ -25,7 +25,8 @@ class Deviation:
     Attributes:
         kind: ``missing`` · ``edited`` (by a person; ``fields`` says where) · ``duplicated`` (another one
             beside ours; ``fields`` says what they share) · ``orphaned`` (it carries our id or marker, and the
-            ledger does not know it at this place) · ``detached`` (an activity whose contact is gone).
+            ledger does not know it there, or under another ``contact``, as ``fields`` says then) ·
+            ``detached`` (an activity whose contact is gone).
         source_id: of the record that it is about.
         destination_id: of what was found, or looked for.
         contact_id: of a duplicate, ours; of an activity, the contact under which it stands.
