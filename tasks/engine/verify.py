@@ -28,6 +28,7 @@ from tasks.engine.verify_report import VerifyReport, conclude
 from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.identity.index import Bookmark, page_at
 from tasks.ledger import deviations
+from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions, VerifyOptions
 from tasks.settings import ACTIVITIES, ENTITIES, Settings, load
 
@@ -268,11 +269,10 @@ async def open_verification(
 ) -> AsyncIterator[Verification]:
     """Open a verification of an account; whatever goes wrong inside, the ledger records that it ended."""
     settings = settings or load()
-    rules = settings.account(account).mapping.fields.values()
+    rules = Rules.of(account, settings.account(account)).policies.values()
+    # what the source keeps equal is to be compared, although nothing changed there
     again = options.repair and any(rule.policy == "source" for rule in rules)
-    as_sync = SyncOptions(
-        mode="full" if again else "incremental", only=options.only, wait_seconds=options.wait_seconds
-    )
+    as_sync = SyncOptions(mode="full" if again else "incremental", wait_seconds=options.wait_seconds)
     async with open_run(account, settings, as_sync, kind="verify") as run:
         verification = Verification(run, options)
         try:
