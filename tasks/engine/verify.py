@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -192,26 +193,44 @@ class Verification:
             return Found(), False
         found = Found()
         ids = dict.fromkeys(contact_id for _, contact_id in part)
-        await each(run, ids, partial(self.activities.of, found=found), run.account.destination.concurrency)
+        await self._each(ids, self.activities.of, found)
         course.cursor = part[-1][0]
         course.done += len(part)
         return found, True
 
     async def _sampled(self) -> tuple[Found, bool]:
         """Some contacts of the sample, each with its activities."""
-        run, course, found = self.run, self.course, Found()
+        course, found = self.course, Found()
 
-        async def look(contact_id: str) -> None:
-            one = Found()
+        async def look(contact_id: str, one: Found) -> None:
             if "contacts" not in course.entities or await self.contacts.closely(contact_id, one):
                 await self.activities.of(contact_id, one)
             course.deviating += bool(one.deviations)
-            found.join(one)
 
         part = self._drawn[course.sampled : course.sampled + SLICE]
-        await each(run, part, look, run.account.destination.concurrency)
+        await self._each(part, look, found)
         course.sampled += len(part)
         return found, course.sampled < len(self._drawn)
+
+    async def _each(
+        self,
+        contact_ids: Collection[str],
+        look: Callable[[str, Found], Coroutine[Any, Any, None]],
+        found: Found,
+    ) -> None:
+        """Look at each of these contacts; of one that is not answered for, nothing is known."""
+        run = self.run
+
+        async def work(contact_id: str) -> None:
+            one = Found()
+            try:
+                await look(contact_id, one)
+            except ApiError as error:
+                run.findings.remark("contacts", f"could not be read at the destination ({error.reason})")
+                one = Found(unsure=1)
+            found.join(one)
+
+        await each(run, contact_ids, work, run.account.destination.concurrency)
 
     async def _draw(self) -> list[str]:
         """Draw contacts at random: the same for the same run and ledger."""

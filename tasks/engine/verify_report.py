@@ -127,7 +127,7 @@ async def conclude(
     unsure = course.unsure
     if options.scope == "all" and "contacts" in course.entities and not {"index", "unmet"} & {*course.stages}:
         unsure += await look(partial(deviations.count_unchecked, account=run.name, number=number))
-    complete, sampled = not course.stages, options.scope == "sample" and course.sampled
+    complete, sampled = not course.stages, course.sampled - course.unsure
     failed = error is not None and not isinstance(error, QuotaSpent)
     wrong = bool(found) or unsure or not complete
     status: Status = "failed" if failed else "degraded" if wrong else "ok"
@@ -141,7 +141,9 @@ async def conclude(
         status=status,
         complete=complete,
         entities=entities,
-        confidence=in_words(population, course.sampled, course.deviating) if sampled else None,
+        confidence=in_words(population, sampled, course.deviating)
+        if options.scope == "sample" and sampled > 0
+        else None,
         deviations=[{**asdict(one), "remedy": remedy(one, run.name, recreates=recreates)} for one in shown],
         requests={
             "source": source.reads,
@@ -188,8 +190,8 @@ def _warnings(
         told.append("begun by an earlier run, which was stopped")
     if unsure:
         told.append(
-            f"{unsure} contacts look wrong in the search index, or are not in it, and were not asked for by "
-            f"their ids (questions: {options.questions}): verify again with more"
+            f"{unsure} contacts are not settled: the search index shows them wrong, or not at all, and they "
+            f"were not asked for by id (questions: {options.questions}), or no answer came: verify again"
         )
     if course.kept:
         told.append(

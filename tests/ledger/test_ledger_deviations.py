@@ -9,9 +9,9 @@ from tasks.ledger.deviations import Deviation
 from tasks.ledger.records import Record
 
 MISSING = Deviation(entity="notes", kind="missing", source_id="1/1", destination_id="n1", contact_id="c1")
-EDITED = Deviation(
-    entity="contacts", kind="edited", source_id="2", destination_id="c2", contact_id="c2", fields=("email", "tags")
-)  # fmt: skip
+EDITED = replace(
+    MISSING, entity="contacts", kind="edited", source_id="2", destination_id="c2", fields=("email", "tags")
+)
 
 
 def contact(source_id, **values):
