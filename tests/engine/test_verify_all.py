@@ -197,7 +197,7 @@ async def test_a_killed_one_is_gone_on_with(box, url):
 async def test_it_lets_a_sync_go_first(box, url, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
-    box.reset(contacts=110, activities=False, burst=500, interval=1.0)
+    box.reset(contacts=70, activities=False, burst=500, interval=1.0)
     await sync(box, url)
     box.options(highlevel={"latency": 0.03})
     box.reset_counters()
