@@ -22,6 +22,7 @@ from flows.cli_plan import apply, plan
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from flows.cli_undo import undo
+from flows.cli_verify import verify
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import guard
@@ -207,6 +208,7 @@ main.add_command(plan)
 main.add_command(apply)
 main.add_command(explain)
 main.add_command(undo)
+main.add_command(verify)
 
 if __name__ == "__main__":
     main()

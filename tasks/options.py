@@ -137,3 +137,57 @@ class FleetOptions(BaseModel):
 
 WHOLE_FLEET = FleetOptions()
 """All accounts, about once a minute."""
+
+
+class VerifyOptions(BaseModel):
+    """What of the destination is compared with what was written there, and what comes of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scope: Literal["sample", "all"] = Field(
+        "sample",
+        description="sample: some contacts, drawn at random, with their activities; all: every contact, and "
+        "the activities named below",
+        json_schema_extra={"position": 0},
+    )
+    sample: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="how many contacts a sample has",
+        json_schema_extra={"position": 1},
+    )
+    only: tuple[Entity, ...] = Field(
+        (),
+        description="entities to verify; empty: of a sample all of them, else contacts alone, as each one's "
+        "notes, tasks and appointments cost a request apiece",
+        json_schema_extra={"position": 2},
+    )
+    repair: bool = Field(
+        False,
+        description="plan what mends the deviations; nothing is written before that plan is applied",
+        json_schema_extra={"position": 3},
+    )
+    recreate: bool = Field(
+        False,
+        description="with repair: contacts that somebody deleted are planned anew whatever the mapping's "
+        "deleted_contacts says",
+        json_schema_extra={"position": 4},
+    )
+    questions: int = Field(
+        2_000,
+        ge=0,
+        description="how many contacts that look wrong in the search index, which lags, are asked for by "
+        "their ids; those beyond are counted",
+        json_schema_extra={"position": 5},
+    )
+    wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long to wait for another run on the same location; 0: fail at once",
+        json_schema_extra={"position": 6},
+    )
+
+
+A_SAMPLE = VerifyOptions()
+"""A random sample of contacts, with their activities."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from prefect import task
@@ -15,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from tasks.engine.report import Report, markdown
-from tasks.engine.steps import Steps
+from tasks.engine.report import Report, Status, markdown
+from tasks.engine.run import Run
+from tasks.engine.steps import Progress, Steps
 from tasks.errors import VoipsyncError
 from tasks.outlets import discreet, guard
 
@@ -36,7 +38,19 @@ for _logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_logger).addFilter(_OneLine())
 
 
-async def show_progress(steps: Steps) -> None:
+class Shown(Protocol):
+    """What a progress is shown of: the steps of a sync, or of anything else that takes long."""
+
+    run: Run
+    shown: object
+    """Where it is shown, once it is."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+
+
+async def show_progress(steps: Shown) -> None:
     """Show on the run's page in the Prefect UI how far it is, in percent of the contacts read so far."""
     progress = steps.progress
     percent = min(100.0, 100.0 * progress.read / progress.total) if progress.total else 0.0
@@ -69,7 +83,26 @@ async def show(made: Report) -> None:
     )
 
 
-def final_state(made: Report) -> State[Report]:
+class Ended(Protocol):
+    """What every report says of how its run ended."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def status(self) -> Status:
+        """The one word for it all."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What else there is to say, the most important first."""
+
+
+Made = TypeVar("Made", bound=Ended)
+
+
+def final_state(made: Made) -> State[Made]:
     """The flow run's state: it says what the report says."""
     message = made.warnings[0] if made.warnings and made.status != "ok" else f"run {made.run_id}"
     match made.status:

@@ -30,6 +30,7 @@ SHELL = frozenset(
         "tasks.plan",
         "tasks.events",
         "tasks.report",
+        "tasks.verify",
         "tasks.fleet",
     }
 )

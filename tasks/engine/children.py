@@ -232,10 +232,7 @@ class ChildWriter:
 
     def _source_of(self, theirs: Content) -> str | None:
         """The source id that an activity's marker names, if we wrote it for this account."""
-        found = marker.find(theirs.get(self.kind.text))
-        if found and found.entity == self.kind.entity and found.origin == self.run.rules.origin:
-            return found.source_id
-        return None
+        return source_of(self.kind, theirs, self.run.rules.origin)
 
     def _place(self) -> Place:
         assert self.parent is not None  # noqa: S101 - checked by the callers
@@ -265,6 +262,14 @@ class ChildWriter:
         await self.run.journal.save(record, deeds=deeds)
         if count:
             self.run.findings.count(self.kind.entity, count)
+
+
+def source_of(kind: Child, theirs: Content, origin: str) -> str | None:
+    """The source id that an activity's marker names, if ``origin`` wrote it."""
+    found = marker.find(theirs.get(kind.text))
+    if found and found.entity == kind.entity and found.origin == origin:
+        return found.source_id
+    return None
 
 
 def _is_in(parent: Record) -> bool:

@@ -9,27 +9,23 @@ of the last complete walk has most likely lost them: then nothing goes at all.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
 
+from tasks.engine.each import each
 from tasks.engine.parting import Parting
 from tasks.engine.run import Run
 from tasks.errors import ApiError
 from tasks.ledger import facts, records, vanished
 from tasks.ledger.records import Record
 from tasks.settings import ACTIVITIES
-from tasks.together import together
 from tasks.voipstudio.walk import Walk
 
 FACT = "complete_walk"
 """The last complete walk's number, and how many contacts it met."""
 PERCENT_FROM = 20
 """Delivered records of an entity from which on the percentage counts."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +78,11 @@ class Deletes:
             if len(gone) <= allowed:
                 gone.extend(await self._gone(contact_id))
 
-        await self._each(missing, ask, run.account.source.concurrency)
+        await each(run, missing, ask, run.account.source.concurrency)
         if len(gone) > allowed:
             self._tell_too_many("contacts", len(missing))
             return
-        await self._each(gone, Parting(run).contact, run.account.destination.concurrency)
+        await each(run, gone, Parting(run).contact, run.account.destination.concurrency)
 
     async def _gone(self, contact_id: str) -> list[list[Record]]:
         """The records linked to a contact, where the source finds none of them; else nothing."""
@@ -141,20 +137,7 @@ class Deletes:
         async def delete(record: Record) -> None:
             await parting.activity(record, parents[record.parent_id or ""])
 
-        await self._each(list(found.values()), delete, run.account.destination.concurrency)
-
-    async def _each(
-        self, items: list[T], work: Callable[[T], Coroutine[Any, Any, None]], places: int
-    ) -> None:
-        """Do the work for each, some at the same time, until the run is asked to stop."""
-        queue = deque(items)
-
-        async def worker() -> None:
-            while queue and not self.run.stop_reason:
-                await work(queue.popleft())
-
-        await together(worker() for _ in range(min(places, len(items))))
-        self.run.check()
+        await each(run, list(found.values()), delete, run.account.destination.concurrency)
 
     async def _allowed(self, entity: str) -> int:
         """How many of an entity may go in this run."""

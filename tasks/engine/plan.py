@@ -176,11 +176,11 @@ async def _about(
     ambiguous = await run.database.look(partial(records.ambiguous, account=run.name, most=SHOWN))
     reads = run.destination_wire.tally.reads - rehearsal.reads_before
     writes = sum(_requests(rehearsal.operations))
-    quota = run.quota
+    quota, options = run.quota, run.options.model_dump(mode="json", exclude={"wait_seconds"})
     return {
         "run_id": run.id,
         "walk": run.walk,
-        "options": run.options.model_dump(mode="json", exclude={"wait_seconds"}) if kind == "plan" else {},
+        "options": options if kind == "plan" else {"mode": options["mode"]},
         "mapping": mapping_version(run.name, run.account),
         "location_id": run.account.destination.location_id,
         "source": rehearsal.source.hexdigest(),

@@ -269,7 +269,7 @@ async def open_run(
             usage=lambda: quota.usage(ahead=quota.limit),
             tell=log.warning,
             about=(about := {"run": run_id, "account": name, "kind": kind}),
-            lane=LANES["full" if options.mode == "full" else kind],
+            lane=LANES["full" if (kind, options.mode) == ("sync", "full") else kind],
         ) as lease:
             if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
                 quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)

@@ -19,6 +19,8 @@ from tasks.ledger.tables import leases, runs
 from tasks.settings import Account, State
 
 LAST_RUNS = 5
+SYNCS_NOTHING = ("link", "plan", "verify")
+"""Kinds of runs after which an account is as it was."""
 
 
 def refuse_if_held(url: str, account: Account) -> None:
@@ -55,7 +57,7 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
         select(runs.c.finished_at)
         .where(
             runs.c.account == name,
-            runs.c.kind.not_in(("link", "plan")),
+            runs.c.kind.not_in(SYNCS_NOTHING),
             runs.c.status.in_(("ok", "degraded")),
         )
         .order_by(runs.c.finished_at.desc())

@@ -250,18 +250,18 @@ class Directory:
                 (directory.c.phone, "phone"),
             )
         ]
-        for column, values in [*wanted, (directory.c.contact_id, set(contact_ids))]:
-            for block in blocks(values):
-                rows = connection.execute(
-                    select(directory).where(
-                        directory.c.account == self.account, matching(connection, column, block)
-                    )
+        conditions = [
+            matching(connection, column, block) for column, values in wanted for block in blocks(values)
+        ]
+        conditions += [directory.c.contact_id.in_(block) for block in blocks(set(contact_ids))]
+        for condition in conditions:
+            for row in connection.execute(
+                select(directory).where(directory.c.account == self.account, condition)
+            ):
+                also = frozenset((row.content or {}).get("also", ()))
+                found[row.contact_id] = Candidate(
+                    row.contact_id, row.email, row.phone, row.source_id, row.name, also
                 )
-                for row in rows:
-                    also = frozenset((row.content or {}).get("also", ()))
-                    found[row.contact_id] = Candidate(
-                        row.contact_id, row.email, row.phone, row.source_id, row.name, also
-                    )
         return list(found.values())
 
     def _enter(self, connection: Connection, rows: list[dict[str, Any]]) -> set[str]:

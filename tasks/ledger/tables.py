@@ -16,6 +16,7 @@ origin         of a contact: ``created`` by us or ``adopted``
 listed         of an adopted contact: the entities whose list at the destination was matched by marker
 seen           number of the source walk that last met the record
 decision       of a contact: what a person, or a merge at the destination, says that it is, until that is done
+checked        number of the verification that looked at the record last
 missing        of an activity: number of the walk that found its contact's whole list without it
 effect         what a tag that appeared on a contact, or disappeared, starts by a route: ``key`` names it
                for ever (idempotency key, event id), ``at`` is the instant of the change, ``tried`` the
@@ -28,6 +29,8 @@ history        what was done about records, in order: each write with the fields
                stood before it and after
 plan           what a run would write, computed and kept until it is applied; its items are contacts, each
                with what is to be done about it and its activities
+deviation      something at the destination that is not as it was written, found by a verification (which is
+               numbered like the walk of its run): ids and names of fields, never a value
 credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
 lease          who may write to a location now
 waiter         who would like to, in which lane
@@ -75,6 +78,7 @@ records = Table(
     Column("decision", String(90)),
     Column("synced_at", Float),
     Column("activities_at", Float),
+    Column("checked", BigInteger),
     Index("records_by_parent", "account", "parent_id", "entity"),
     Index("records_by_destination", "account", "entity", "destination_id"),
     Index(
@@ -201,6 +205,19 @@ plan_items = Table(
     Column("item", SealedJson, nullable=False),
     Column("why", Sealed),
     Index("plan_items_by_contact", "plan_id", "contact_id"),
+)
+
+deviations = Table(
+    "deviations",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("entity", String(16), primary_key=True),
+    Column("kind", String(12), primary_key=True),
+    Column("source_id", String(80), primary_key=True),
+    Column("destination_id", String(80), primary_key=True),
+    Column("contact_id", String(80), nullable=False),
+    Column("fields", JSON, nullable=False),
 )
 
 credentials = Table(

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from tests.support.accounts import sync
+from tests.support.verifying import verify_all
 
 OTHERS = 20_000
 """Rows of other accounts, in each of the tables that grow with the contacts."""
@@ -74,6 +75,7 @@ async def test_every_statement_finds_its_rows_by_an_index(box, database, ledger_
         first, *_, last = box.source("contacts")
         box.edit_source("contacts", first["id"], last_name=f"After {mode}", email=f"{mode}@example.com")
         box.delete_source("contacts", last["id"])
+    await verify_all(box, ledger_url, "contacts", "notes")
     ours = {
         statement: parameters
         for statement, parameters in said.items()

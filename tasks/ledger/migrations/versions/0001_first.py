@@ -20,6 +20,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "name"),
     )
     op.create_table(
+        "deviations",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("entity", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("source_id", sa.String(length=80), nullable=False),
+        sa.Column("destination_id", sa.String(length=80), nullable=False),
+        sa.Column("contact_id", sa.String(length=80), nullable=False),
+        sa.Column("fields", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "number", "entity", "kind", "source_id", "destination_id"),
+    )
+    op.create_table(
         "directory",
         sa.Column("account", sa.String(length=63), nullable=False),
         sa.Column("contact_id", sa.String(length=80), nullable=False),
@@ -145,6 +157,7 @@ def upgrade() -> None:
         sa.Column("decision", sa.String(length=90), nullable=True),
         sa.Column("synced_at", sa.Float(), nullable=True),
         sa.Column("activities_at", sa.Float(), nullable=True),
+        sa.Column("checked", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("account", "entity", "source_id"),
     )
     op.create_index("records_by_destination", "records", ["account", "entity", "destination_id"])

@@ -1,0 +1,101 @@
+"""``voipsync verify`` as a user meets it, and what Prefect is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.cli_verify import show
+from sandbox.client import Box
+from sandbox.serve import Sandbox
+from tasks.engine.verify_report import KINDS, VerifyReport
+from tests.support.accounts import sync
+from tests.support.command import Command, Ran
+
+Make = Callable[..., Command]
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with Sandbox.threaded(contacts=30, burst=5000) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def verified(prefect_api: str, command: Make, box: Box) -> Ran:
+    """A complete verification, with repair, where a contact was edited and a note deleted."""
+    made = command(PREFECT_API_URL=prefect_api).configure(box)
+    asyncio.run(sync(box, made.ledger))
+    first = next(row for row in box.contacts() if row.get("firstName"))
+    box.edit("contacts", first["id"], firstName="Somebody else")
+    box.delete("notes", box.notes()[0]["id"])
+    return made.run("verify", "acme", "--all", "--only", "contacts,notes", "--repair", "--json")
+
+
+def test_deviations_are_told_and_the_exit_code_is_3(verified: Ran) -> None:
+    report = verified.json
+    assert (verified.code, report["status"], report["scope"], report["complete"]) == (
+        3,
+        "degraded",
+        "all",
+        True,
+    )
+    assert report["entities"]["contacts"]["edited"] == 1
+    assert report["entities"]["notes"]["checked"] == report["entities"]["notes"]["written"] > 0
+    assert [one["fields"] for one in report["deviations"]] == [["firstName"], []]
+    assert report["warnings"][0] == "deviations: 1 contacts edited, 1 notes missing"
+    assert report["plan"]["kind"] == "repair"
+    assert report["plan"]["about"]["operations"] == {"create-note": 1}
+    assert [sentence.partition(": ")[2] for sentence in report["left"]] == ["a person's edit stands"]
+
+
+def test_prefect_shows_it_and_learns_nothing_about_people(verified: Ran, box: Box, prefect_api: str) -> None:
+    def found(what: str, **body: Any) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{prefect_api}/{what}/filter", json=body, timeout=30)
+        rows: list[dict[str, Any]] = answer.raise_for_status().json()
+        return rows
+
+    (flow_run,) = found("flow_runs", flow_runs={"name": {"any_": ["verify acme"]}})
+    assert (flow_run["state"]["type"], flow_run["state"]["name"]) == ("COMPLETED", "Degraded")
+    assert flow_run["state"]["message"].startswith("deviations: 1 contacts edited")
+    artifacts = found("artifacts", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    shown = {"verify-acme", "verify-summary-acme", "progress-acme", "plan-acme", "plan-acme-summary"}
+    assert {one["key"] for one in artifacts} == shown
+    told = json.dumps([flow_run, artifacts, verified.json], ensure_ascii=False).lower()
+    assert "somebody else" not in told
+    assert [row["email"] for row in box.contacts() if row.get("email") and row["email"].lower() in told] == []
+    assert "| contacts |" in told
+
+
+def test_people_get_a_table_and_lines(verified: Ran, capsys: pytest.CaptureFixture[str]) -> None:
+    show(VerifyReport(**{**verified.json, "plan": None}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("acme: degraded (verify all, ")
+    assert lines[1].split() == ["written", "checked", *KINDS, "aside"]
+    assert lines[2].split()[0] == "contacts"
+    assert any(
+        "contacts 1 edited (firstName): " in line and "a person's edit stands" in line for line in lines
+    )
+    assert any(line.startswith("- not planned: contacts 1, ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--recreate"], "--recreate says what --repair plans"),
+        (["--all", "--sample", "5"], "give either --sample or --all"),
+        (["--sample", "0"], "0 is not in the range"),
+        (["--only", "calls"], "choose from contacts, notes"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_started(
+    command: Make, box: Box, arguments: list[str], says: str
+) -> None:
+    ran = command().configure(box).run("verify", "acme", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
