@@ -27,6 +27,8 @@ fact           something learnt once and kept: custom field ids, duplicate polic
 history        what was done about records, in order: each write with the content before and after it
 plan           what a run would write, computed and kept until it is applied; its items are contacts, each
                with what is to be done about it and its activities
+backfill       history that is brought window by window: ``key`` stands for its arguments, ``total`` says how
+               many contacts it began with; ``staged`` are those still to be done, with their dates
 credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
 lease          who may write to a location now
 waiter         who would like to, in which lane
@@ -199,6 +201,26 @@ plan_items = Table(
     Column("item", SealedJson, nullable=False),
     Column("why", Sealed),
     Index("plan_items_by_contact", "plan_id", "contact_id"),
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("total", Integer),
+    Column("started_at", Float, nullable=False),
+    Column("finished_at", Float),
+)
+
+staged = Table(
+    "staged",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("source_id", String(80), primary_key=True),
+    Column("at", Float, nullable=False),
+    Index("staged_by_date", "account", "key", "at", "source_id"),
 )
 
 credentials = Table(
