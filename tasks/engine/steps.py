@@ -99,7 +99,7 @@ class Steps:
         self.expected: int | None = None
         self.error: VoipsyncError | None = None
         self.shown: object = None
-        self.met = feed is not None
+        self.met = not isinstance(self.reader, Reader)
 
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
@@ -178,11 +178,16 @@ class Steps:
 
 @asynccontextmanager
 async def open_steps(
-    account: str, options: SyncOptions, settings: Settings | None = None, *, kind: str = "sync"
+    account: str,
+    options: SyncOptions,
+    settings: Settings | None = None,
+    *,
+    kind: str = "sync",
+    feed: Callable[[Run], Feed] = Reader,
 ) -> AsyncIterator[Steps]:
     """Open a run of an account; whatever goes wrong inside, the ledger records that it ended."""
     async with open_run(account, settings or load(), options, kind=kind) as run:
-        steps = Steps(run)
+        steps = Steps(run, feed(run))
         try:
             yield steps
         except BaseException as error:

@@ -267,7 +267,8 @@ class Writer:
         return ours
 
     def _blank(self, bundle: Bundle) -> Record:
-        return outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
+        blank = outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
+        return replace(blank, first_seen_at=self.run.met_at)
 
     async def _save(self, record: Record, count: str | None) -> Record:
         await self.run.journal.save(record)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sandbox.client import Box
 from tasks.engine.report import Report
+from tasks.engine.retry import retry_once
 from tasks.engine.steps import sync_once
-from tasks.options import SyncOptions
+from tasks.options import RetryOptions, SyncOptions
 from tasks.settings import Account, Settings, State
 
 KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
@@ -48,3 +49,9 @@ async def sync(
     """Sync the sandbox once, without Prefect."""
     options = SyncOptions.model_validate({"mode": mode, "only": only, "accept_fewer": accept_fewer})
     return await sync_once("acme", options, settings_of(box, url, **sections))
+
+
+async def retry(box: Box, url: str, *, only: tuple[str, ...] = (), **sections: Any) -> Report:
+    """Try what was refused once more, without Prefect."""
+    options = RetryOptions.model_validate({"only": only})
+    return await retry_once("acme", options, settings_of(box, url, **sections))
