@@ -41,6 +41,11 @@ Take = Callable[[], Awaitable[Sequence[str]]]
 """Gives the ids of the next contacts to be read; none at the end."""
 
 
+async def nobody() -> Sequence[str]:
+    """No contacts: whoever chooses reads them himself."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A range of time, its end not in it; without a beginning it holds what has no date, too."""
@@ -76,7 +81,7 @@ class Chosen:
     """
 
     run: Run
-    take: Take
+    take: Take = nobody
     span: Span = ALWAYS
     again: bool = False
     walk: Tally = field(default_factory=Tally)
