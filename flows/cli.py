@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from flows.cli_auth import auth
-from flows.cli_backfill import retry
+from flows.cli_backfill import backfill, retry
 from flows.cli_doctor import doctor
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
@@ -205,6 +205,7 @@ main.add_command(link)
 main.add_command(plan)
 main.add_command(apply)
 main.add_command(retry)
+main.add_command(backfill)
 
 if __name__ == "__main__":
     main()

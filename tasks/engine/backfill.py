@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from tasks.engine.chosen import ALWAYS, OLDEST, Chosen, Span, date_of
-from tasks.engine.estimate import Estimate, estimate
+from tasks.engine.estimate import Estimate, estimate, in_words
 from tasks.engine.lists import due, source_id
 from tasks.engine.merge import digest
 from tasks.engine.report import Report
@@ -156,6 +156,28 @@ class Backfill:
         """How long it still takes, going by how it went so far; None before anything was done."""
         done = self._began_with - self.left
         return (time.monotonic() - self._started) / done * self.left if done else None
+
+    def markdown(self) -> str:
+        """How far it is, for people."""
+        done, seconds = self.total - self.left, self.seconds_left
+        written = (
+            f"{number:,} {entity}"
+            for entity, counts in self.run.findings.counts.items()
+            if (number := counts["created"] + counts["adopted"] + counts["updated"])
+        )
+        rows = {
+            "contacts looked at": f"{done:,} of {self.total:,}"
+            + (f" ({100 * done // self.total} %)" if self.total else ""),
+            "written by this run": ", ".join(written) or "nothing yet",
+            "time left": "done" if not self.left else in_words(seconds) if seconds else "not known yet",
+            "window": f"{self.windows} of about {self.told.windows}" if self.told else "",
+            "requests of the day left": f"{self.run.quota.day_left:,}",
+        }
+        lines = [f"| {name} | {value} |" for name, value in rows.items() if value]
+        told = [f"Expected: {self.told}", ""] if self.told else []
+        return "\n".join(
+            [*told, "| | |", "| --- | --- |", *lines, "", *([self.halted] if self.halted else [])]
+        )
 
     async def _bring(self, ids: Sequence[str]) -> None:
         before, batch = self.steps.done, await self.feed.read(ids)

@@ -49,6 +49,7 @@ class Estimate:
     requests: dict[str, int]
     seconds: float
     days: int
+    mode: str = "estimate"
     status: str = "ok"
 
     def as_json(self) -> dict[str, Any]:
