@@ -127,7 +127,7 @@ class Page:
 async def survey(page: Page) -> bool:
     """Stage the contacts and say what it will cost; tell whether there is work."""
     with discreet():
-        wanted = await page.work.survey()
+        wanted = await page.work.survey(by=flow_run.id)
         await page.show()
         return wanted
 

@@ -85,18 +85,23 @@ class Backfill:
         self._started = time.monotonic()
         self._began_with = 0
 
-    async def survey(self) -> bool:
-        """Stage the contacts, where that was not done before, and estimate; tell whether there is work."""
+    async def survey(self, *, by: str | None = None) -> bool:
+        """Stage the contacts, where that was not done before, and estimate; tell whether there is work.
+
+        Args:
+            by: on whose behalf: what was begun anew for that already is not begun anew once more.
+        """
         known = await self._look(backfills.find)
-        if known and known.finished_at is not None and not self.options.restart:
+        restart = self.options.restart and not (known and by and known.begun_by == by)
+        if known and known.finished_at is not None and not restart:
             when = f"{datetime.fromtimestamp(known.finished_at, UTC):%Y-%m-%d %H:%M} UTC"
             self.run.findings.warn(f"this backfill was finished at {when}: --restart does it again")
             return False
-        anew = known is None or known.total is None or self.options.restart
+        anew = known is None or known.total is None or restart
         if anew and self.options.estimate:
             self.key = ESTIMATE  # what was begun, or done, stays as it is
         if known is None or anew:
-            await self._do(backfills.begin)
+            await self._do(partial(backfills.begin, by=by))
             await self._stage()
             self.total = await self._do(backfills.all_staged)
         else:

@@ -19,7 +19,7 @@ class Backfill(NamedTuple):
     """How a backfill stands; ``total`` is known once all of its contacts are staged."""
 
     total: int | None
-    started_at: float
+    begun_by: str | None
     finished_at: float | None
 
 
@@ -34,17 +34,14 @@ class Rest(NamedTuple):
 def find(connection: Connection, account: str, key: str) -> Backfill | None:
     """Return how a backfill stands, or None where there was never one."""
     row = connection.execute(select(backfills).where(_of(backfills, account, key))).first()
-    return None if row is None else Backfill(row.total, row.started_at, row.finished_at)
+    return None if row is None else Backfill(row.total, row.begun_by, row.finished_at)
 
 
-def begin(connection: Connection, account: str, key: str) -> None:
-    """Enter a backfill, or begin it anew."""
+def begin(connection: Connection, account: str, key: str, by: str | None) -> None:
+    """Enter a backfill, or begin it anew, on somebody's behalf."""
     forget(connection, account, key)
-    upsert(
-        connection,
-        backfills,
-        [{"account": account, "key": key, "total": None, "started_at": time.time(), "finished_at": None}],
-    )
+    row = {"account": account, "key": key, "total": None, "begun_by": by, "started_at": time.time()}
+    upsert(connection, backfills, [{**row, "finished_at": None}])
 
 
 def forget(connection: Connection, account: str, key: str) -> None:

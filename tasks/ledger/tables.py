@@ -209,6 +209,7 @@ backfills = Table(
     Column("account", String(63), primary_key=True),
     Column("key", String(32), primary_key=True),
     Column("total", Integer),
+    Column("begun_by", String(40)),
     Column("started_at", Float, nullable=False),
     Column("finished_at", Float),
 )

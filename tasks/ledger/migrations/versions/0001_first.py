@@ -14,6 +14,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=63), nullable=False),
         sa.Column("key", sa.String(length=32), nullable=False),
         sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("begun_by", sa.String(length=40), nullable=True),
         sa.Column("started_at", sa.Float(), nullable=False),
         sa.Column("finished_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("account", "key"),
