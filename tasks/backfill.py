@@ -90,7 +90,7 @@ class Page:
 
     async def _paused(self) -> None:
         """Wait, without the location's lease, until somebody resumes it, or ends it."""
-        log.info("paused: the location is free until somebody resumes this run")
+        log.warning("paused: the location is free until somebody resumes this run")
         await self.show()
         while True:
             self.work.run.check()
@@ -103,7 +103,7 @@ class Page:
                 if not state.is_running():
                     self.work.run.stop_reason = CANCELLED
                 self.work.run.check()
-                log.info("resumed")
+                log.warning("resumed")
                 return
 
     async def ask(self) -> FlowRun | None:
