@@ -1,8 +1,9 @@
-"""One sync of account ``acme`` in a process of its own, without Prefect: what the kill tests kill.
+"""One sync or backfill of account ``acme`` in a process of its own, without Prefect: what kill tests kill.
 
 ``python tests/engine/engine_process.py JOB``, where JOB is a JSON object: ``settings`` (the whole
-configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync. The report, or the
-error's line, goes to standard output as JSON; the exit code is the command's. Trouble to order:
+configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync, or those of a
+``backfill``. The report, or the error's line, goes to standard output as JSON; the exit code is the command's.
+Trouble to order:
 ``max_pages``, after which the disk of an SQLite ledger is full, and ``busy_seconds``, how long one waits for
 its lock.
 
@@ -16,19 +17,26 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from sqlalchemy import Engine, event
 
+from tasks.engine.backfill import backfill_once
 from tasks.engine.report import Report
 from tasks.engine.steps import sync_once
 from tasks.errors import VoipsyncError
 from tasks.ledger import database
-from tasks.options import SyncOptions
+from tasks.options import BackfillOptions, SyncOptions
 from tasks.settings import Settings
 
 EXIT = {"ok": 0, "degraded": 3, "failed": 1}
+
+
+def _work(job: Mapping[str, Any], settings: Settings) -> Coroutine[Any, Any, Report]:
+    if "backfill" in job:
+        return backfill_once("acme", BackfillOptions(**job["backfill"]), settings)
+    return sync_once("acme", SyncOptions(**job.get("options", {})), settings)
 
 
 def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -39,7 +47,7 @@ def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         event.listen(Engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {pages}"))
     try:
         settings = Settings(**job["settings"])
-        report: Report = asyncio.run(sync_once("acme", SyncOptions(**job.get("options", {})), settings))
+        report: Report = asyncio.run(_work(job, settings))
     except VoipsyncError as error:
         return error.exit_code, {"error": str(error), "kind": type(error).__name__}
     return EXIT[report.status], report.as_json()
