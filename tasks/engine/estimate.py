@@ -61,7 +61,9 @@ class Estimate:
             return f"backfill of {self.account}: no contacts to look at"
         dates = f", of {self.oldest} to {self.newest}" if self.newest else ""
         if self.activities is None:
-            said = "activities not counted yet"
+            said = "activities not counted"
+        elif not self.activities:
+            said = "no lists of activities"
         else:
             kinds = (f"{number:,} {entity}" for entity, number in self.activities.items())
             said = f"about {', '.join(kinds)} to bring, going by {self.sampled} of them"
@@ -77,20 +79,16 @@ async def estimate(run: Run, feed: Chosen, key: str, window: float) -> Estimate:
     """Say what is left of a backfill whose contacts are staged; costs some requests to the source only."""
     rest = await run.database.look(partial(backfills.rest, account=run.name, key=key))
     new = await run.database.look(partial(backfills.not_in_yet, account=run.name, key=key))
-    streams = len(feed.streams.wanted())
     sampled, found, took = 0, Counter[str](), 0.0
-    if streams and rest.number >= SAMPLED_FROM:
+    if feed.streams.wanted() and rest.number >= SAMPLED_FROM:
         started = time.monotonic()
         sampled, found = await _count(run, feed, key)
         took = time.monotonic() - started
-    activities = (
-        {entity: found[entity] * rest.number // sampled for entity in feed.streams.wanted()}
-        if sampled
-        else None
-    )
+    streams = feed.streams.on()
+    activities = {one: found[one] * rest.number // sampled for one in streams} if sampled else None
     settings, quota = run.account.destination.quota, run.quota
     sending = (new if "contacts" in run.entities else 0) + sum((activities or {}).values())
-    reading = rest.number * (1 + streams)
+    reading = rest.number * (1 + len(streams))
     waiting = took * rest.number / sampled if sampled else 0.0
     today = max(0, quota.day_left - settings.daily_reserve)
     a_day = max(1, settings.per_day - settings.daily_reserve)
@@ -122,7 +120,7 @@ async def _count(run: Run, feed: Chosen, key: str) -> tuple[int, Counter[str]]:
     ids = await run.database.look(partial(backfills.sample, account=run.name, key=key, number=SAMPLED))
     lists = await feed.streams.read({one: {} for one in ids})
     if lists is None:
-        return 0, Counter()
+        return len(ids), Counter()
     known = await feed.streams.known(lists.rows)
     zone = run.rules.zone
     return len(ids), Counter(

@@ -68,9 +68,10 @@ class Streams:
             and not (entity == "appointments" and self._without_calendar())
         )
 
-    def is_on(self, stream: str) -> bool:
-        """Whether a stream is read, as far as is known by now."""
-        return self.activities is not None and self.activities.states[stream] is StreamState.ON
+    def on(self) -> tuple[str, ...]:
+        """The streams of those that the account has, as far as is known by now."""
+        states = self.activities.states if self.activities else {}
+        return tuple(one for one in self.wanted() if states.get(one, StreamState.ON) is StreamState.ON)
 
     def stand_ins(self) -> frozenset[str]:
         """The streams whose endpoint the account does not have: its contacts' own fields stand in."""

@@ -169,8 +169,7 @@ class Reader:
         whole = frozenset(contact.contact_id for contact in lists.read if contact.whole >= lists.streams)
         complete = {
             stream: [contact.contact_id for contact in lists.read if stream in contact.whole]
-            for stream in lists.streams
-            if self.streams.is_on(stream)
+            for stream in lists.streams & {*self.streams.on()}
         }
         shown = {(one["entity"], one["source_id"]) for one in lists.rows}
         known = await self.streams.known(lists.rows)

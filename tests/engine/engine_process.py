@@ -2,10 +2,9 @@
 
 ``python tests/engine/engine_process.py JOB``, where JOB is a JSON object: ``settings`` (the whole
 configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync, or those of a
-``backfill``. The report, or the error's line, goes to standard output as JSON; the exit code is the command's.
-Trouble to order:
-``max_pages``, after which the disk of an SQLite ledger is full, and ``busy_seconds``, how long one waits for
-its lock.
+``backfill``. The report, or the error's line, goes to standard output as JSON; the exit code is the
+command's. Trouble to order: ``max_pages``, after which the disk of an SQLite ledger is full, and
+``busy_seconds``, how long one waits for its lock.
 
 Starting Python and importing takes longer than a run of a small account, so that `tests.support.workers`
 forks the same job from a process that has imported everything.
