@@ -123,13 +123,13 @@ class Backfill:
         """Return the end of the next window, or None where all are done, or it was halted."""
         rest = await self._look(backfills.rest)
         self.left = rest.number
-        if self.halted:
-            return None
+        if rest.number and not self.halted:
+            self.windows += 1
+            return (DAY if rest.oldest == OLDEST else rest.oldest) + self._length
         if not rest.number:
             await self._do(backfills.finish)
-            return None
-        self.windows += 1
-        return (DAY if rest.oldest == OLDEST else rest.oldest) + self._length
+        self.feed.streams.tell()
+        return None
 
     async def fill(self, until: float, between: Between = _nothing) -> int:
         """Bring the contacts of a window, and what of theirs is in the range; return how many.

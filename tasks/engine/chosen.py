@@ -142,9 +142,7 @@ class Chosen:
                 try:
                     row = await self.run.source.contact(one) if one.isdecimal() else None
                 except ApiError:
-                    findings.remark(
-                        "contacts", "could not be read at the source one by one: left as they are"
-                    )
+                    findings.remark("contacts", "could not be read at the source: left as they are")
                     findings.degraded = True
                     continue
                 if row is None or source_id(row, "contacts") != one:

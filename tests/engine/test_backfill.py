@@ -111,6 +111,21 @@ async def test_single_contacts_are_brought_whole(box, url):
     assert (names(box), box.writes()) == ({"Person1", "Person2"}, {"create-contact": 1})
 
 
+async def test_what_cannot_be_read_is_told_and_left_to_the_sync(box, url):
+    ids = [person(box, number) for number in range(3)]
+    for one in ids:
+        box.insert_source("notes", one, body="Said")
+    box.fault("status", service="voipstudio", status=400, body={}, path=f"/contacts/{ids[1]}/notes")
+    box.fault("status", service="voipstudio", status=400, body={}, path=f"/contacts/{ids[2]}$")
+    report = await backfill(box, url)
+    assert (report.status, len(box.contacts()), len(box.notes())) == ("degraded", 2, 1)
+    assert "notes: the lists of 1 contacts could not be read" in report.warnings
+    assert "contacts: 1 could not be read at the source: left as they are" in report.warnings
+    box.clear_faults()
+    assert (await sync(box, url)).status == "ok"
+    assert check(box, url) == []
+
+
 async def test_a_backfill_that_dies_goes_on_where_it_stopped_whatever_a_sync_does_meanwhile(box, url, small):
     box.reset(contacts=40, burst=5000)
     people = box.source("contacts")
