@@ -70,11 +70,11 @@ def test_a_backfill_is_paused_resumed_cancelled_and_done(prefect_api: str, comma
 def test_what_was_refused_is_tried_again(prefect_api: str, command: Make) -> None:
     with Sandbox.threaded(contacts=0, burst=5000) as box:
         box.insert_source("contacts", first_name="Ann", last_name="Smith", email="ann@example.com")
-        made = command("again", PREFECT_API_URL=prefect_api).configure(box)
+        made = command(PREFECT_API_URL=prefect_api).configure(box)
         box.fault("status", status=422, body={}, method="POST", path="/contacts/$")
         assert asyncio.run(sync(box, made.ledger)).status == "degraded"
         box.clear_faults()
-        ran = made.run("retry", "again", "--json")
+        ran = made.run("retry", "acme", "--json")
         assert (ran.code, ran.json["mode"], len(box.contacts())) == (0, "retry", 1)
 
 
