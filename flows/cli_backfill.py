@@ -46,10 +46,11 @@ def _ids(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.option(
     "--since",
     type=_DAY,
+    metavar="YYYY-MM-DD",
     help="The first day: what was created on it or later; appointments that start then. Without it also "
     "what has no date.",
 )
-@click.option("--until", type=_DAY, help="The last day, itself included.")
+@click.option("--until", type=_DAY, metavar="YYYY-MM-DD", help="The last day, itself included.")
 @click.option("--ids", callback=_ids, metavar="1,2", help="Instead of days: these contacts, whole.")
 @only_option
 @click.option(

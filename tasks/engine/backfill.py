@@ -240,7 +240,7 @@ async def open_backfill(
     how = SyncOptions(only=options.only, wait_seconds=options.wait_seconds)
 
     def feed(run: Run) -> Chosen:
-        run.fires = options.routes
+        run.fires = run.fires_for_history = options.routes
         return Chosen(run, span=_span(options, run))
 
     async with open_steps(account, how, settings, kind="backfill", feed=feed) as steps:

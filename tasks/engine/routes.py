@@ -49,7 +49,7 @@ def crossed(run: Run, before: Record, after: Record, put: Collection[str]) -> li
         _effect(after, route, at)
         for route in routes
         if clean(line(route.tag).lower()) in changes[route.when]
-        and (not history or (route.history and run.fires))
+        and (not history or run.fires_for_history or (route.history and run.fires))
     ]
 
 

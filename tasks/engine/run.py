@@ -106,6 +106,8 @@ class Run:
     stop_reason: str | None = None
     fires: bool = True
     """Whether routes fire: where they do not, what starts by a live change waits for the next sync."""
+    fires_for_history: bool = False
+    """Whether routes fire also for whom we met before there was a complete sync, whatever they say of it."""
     looks_up: bool = False
     """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
     lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first

@@ -186,9 +186,11 @@ async def test_routes_fire_for_live_changes_alone(box, url):
     assert box.writes()["enrol-in-workflow"] == 1
 
 
-async def test_routes_fire_where_that_is_asked_for(box, url):
+@pytest.mark.parametrize("synced_before", [False, True])
+async def test_routes_fire_where_that_is_asked_for(box, url, synced_before):
     tagged = {"routes": [{"tag": "vip", "workflow": box.workflow_id}]}
-    await sync(box, url, mapping=tagged)
+    if synced_before:
+        await sync(box, url, mapping=tagged)
     person(box, 1, labels=["vip"])
     await backfill(box, url, routes=True, mapping=tagged)
     assert box.writes()["enrol-in-workflow"] == 1
