@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from flows.cli_auth import auth
+from flows.cli_backfill import backfill, retry
 from flows.cli_doctor import doctor
 from flows.cli_explain import explain
 from flows.cli_options import config, json_option
@@ -209,6 +210,8 @@ main.add_command(apply)
 main.add_command(explain)
 main.add_command(undo)
 main.add_command(verify)
+main.add_command(retry)
+main.add_command(backfill)
 
 if __name__ == "__main__":
     main()

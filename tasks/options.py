@@ -1,8 +1,9 @@
 """The parameters of the flows: they are the forms in the Prefect UI and the options of the commands."""
 
-from typing import Literal
+from datetime import date
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from tasks.settings import Entity
 
@@ -137,6 +138,96 @@ class FleetOptions(BaseModel):
 
 WHOLE_FLEET = FleetOptions()
 """All accounts, about once a minute."""
+
+
+class RetryOptions(BaseModel):
+    """How refused records are tried again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    only: tuple[Entity, ...] = Field(
+        (),
+        description="entities to write; empty: all of them",
+        json_schema_extra={"position": 0},
+    )
+    wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long to wait for another run on the same location; 0: fail at once",
+        json_schema_extra={"position": 1},
+    )
+
+
+EVERYTHING_REFUSED = RetryOptions()
+"""Another try for all refused records."""
+
+
+class BackfillOptions(BaseModel):
+    """Which history is brought, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: date | None = Field(
+        None,
+        description="the first day: contacts and activities that were created on it or later, appointments "
+        "that start on it or later; empty: from the beginning, with what has no date",
+        json_schema_extra={"position": 0},
+    )
+    until: date | None = Field(
+        None,
+        description="the last day, itself included; empty: up to now",
+        json_schema_extra={"position": 1},
+    )
+    ids: tuple[PositiveInt, ...] = Field(
+        (),
+        description="instead of a range of days: ids of contacts at VoIPstudio, with all their activities",
+        json_schema_extra={"position": 2},
+    )
+    only: tuple[Entity, ...] = Field(
+        (),
+        description="entities to write; empty: all of them",
+        json_schema_extra={"position": 3},
+    )
+    window: int = Field(
+        30,
+        ge=1,
+        le=3660,
+        description="days that are done at a time, the oldest first",
+        json_schema_extra={"position": 4},
+    )
+    routes: bool = Field(
+        False,
+        description="let routes fire for the tags of contacts that are met here for the first time",
+        json_schema_extra={"position": 5},
+    )
+    estimate: bool = Field(
+        False,
+        description="only say what it would cost; nothing is written at the destination",
+        json_schema_extra={"position": 6},
+    )
+    restart: bool = Field(
+        False,
+        description="begin anew, although a backfill of the same days, ids and entities was begun or is done",
+        json_schema_extra={"position": 7},
+    )
+    wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="how long to wait for another run on the same location; 0: fail at once",
+        json_schema_extra={"position": 8},
+    )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.ids and (self.since or self.until):
+            raise ValueError("give either ids or days (since, until)")
+        if self.since and self.until and self.since > self.until:
+            raise ValueError("since is after until")
+        return self
+
+
+ALL_HISTORY = BackfillOptions()
+"""Everything that the source has."""
 
 
 class VerifyOptions(BaseModel):

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.engine.read import Batch
+from tasks.engine.batch import Batch
 from tasks.engine.shape import Work
 from tasks.engine.steps import Steps
 from tasks.outlets import discreet

@@ -28,6 +28,7 @@ SHELL = frozenset(
         "tasks.transform",
         "tasks.load",
         "tasks.plan",
+        "tasks.backfill",
         "tasks.events",
         "tasks.report",
         "tasks.verify",

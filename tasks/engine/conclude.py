@@ -17,8 +17,6 @@ from tasks.outlets import text_of
 from tasks.redaction import redact_text
 from tasks.settings import ENTITIES
 
-NAMED_BY_KIND = frozenset({"apply", "plan"})
-"""Kinds of runs whose report has the kind as its mode."""
 SHOWN = 5
 """Ambiguous contacts that a report names."""
 REMEDIES = {
@@ -42,7 +40,7 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     report = Report(
         account=run.name,
         run_id=run.id,
-        mode=run.kind if run.kind in NAMED_BY_KIND else run.options.mode,
+        mode=run.mode,
         status=status,
         entities=entities,
         requests={
@@ -87,7 +85,7 @@ async def tell_open(run: Run) -> dict[tuple[str, str], int]:
         lambda connection: effects.count_open(connection, run.name)
     ):
         told = f"routes: {number} {action} not done yet ({reason})"
-        run.findings.warn(f"{told}: {why}" if why else told, degrades=True)
+        run.findings.warn(f"{told}: {why}" if why else told, degrades=run.fires)
     return open_records
 
 

@@ -73,12 +73,12 @@ class Effects:
     """Keys of effects that may not be performed."""
 
     async def perform(self) -> None:
-        """Do what is due.
+        """Do what is due, in a run that fires routes.
 
         Raises:
             Fatal: the run cannot go on; what is open stays so.
         """
-        while found := await self._due():
+        while self.run.fires and (found := await self._due()):
             self.run.check()
             ready = [one for due in found if (one := self._ready(due))]
             known = {one.effect.key for one in ready}

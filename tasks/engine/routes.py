@@ -48,7 +48,8 @@ def crossed(run: Run, before: Record, after: Record, put: Collection[str]) -> li
     return [
         _effect(after, route, at)
         for route in routes
-        if clean(line(route.tag).lower()) in changes[route.when] and (route.history or not history)
+        if clean(line(route.tag).lower()) in changes[route.when]
+        and (not history or run.fires_for_history or (route.history and run.fires))
     ]
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,6 +107,10 @@ class Run:
     stop_reason: str | None = None
     undoing: bool = False
     """Whether what a run wrote is taken back: field rules have no say then, and nobody's edit is touched."""
+    fires: bool = True
+    """Whether routes fire: where they do not, what starts by a live change waits for the next sync."""
+    fires_for_history: bool = False
+    """Whether routes fire also for whom we met before there was a complete sync, whatever they say of it."""
     looks_up: bool = False
     """Whether a contact is looked up by key before it is created: where the location lets duplicates in, the
     lagging search index does not rule out that a person, or an earlier ledger, has just created it. The first
@@ -144,6 +148,17 @@ class Run:
         """Whether everything is looked at again, however unchanged it seems."""
         return self.options.mode == "full"
 
+    @property
+    def mode(self) -> str:
+        """What reports call it: how a sync is done, or what is done instead of one."""
+        return self.options.mode if self.kind == "sync" else self.kind
+
+    @property
+    def met_at(self) -> float:
+        """Since when a contact that is met first is known: to a run that fires no routes it is history."""
+        now = time.time()
+        return now if self.fires or self.routes_from is None else min(now, self.routes_from - 1.0)
+
     async def leave_out(self, subject: Subject, before: Sequence[Record], error: NotPlanned) -> None:
         """Leave records as they were before, for the plan does not foresee what would be done.
 
@@ -173,13 +188,28 @@ class Run:
         if self.stop_reason:
             raise Stopped(self.stop_reason)
 
-    async def step_aside(self) -> None:
-        """Between two batches: let a run of a better lane go first, if one waits for the location."""
-        if not self.lease.wanted:
+    async def step_aside(self, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Between two batches: let a run of a better lane go first, if one waits for the location.
+
+        Args:
+            meanwhile: where given, the location is let go whoever waits, until this returns.
+
+        Raises:
+            Stopped: the run was asked to stop while it waited.
+        """
+        if not self.lease.wanted and meanwhile is None:
             return
-        log.info("stepping aside for a more urgent run")
-        name = self.account.destination.location_id
-        usage = await step_aside(self.state, name, self.lease, usage=self.quota.usage, about=self.about)
+        if meanwhile is None:
+            log.info("stepping aside for a more urgent run")
+        usage = await step_aside(
+            self.state,
+            self.account.destination.location_id,
+            self.lease,
+            usage=self.quota.usage,
+            about=self.about,
+            meanwhile=meanwhile,
+            check=self.check,
+        )
         if usage:
             self.quota.adopt(usage)
 
@@ -375,7 +405,7 @@ def _begin(connection: Connection, run: Run) -> None:
         "id": run.id,
         "account": run.name,
         "kind": run.kind,
-        "mode": run.options.mode,
+        "mode": run.mode,
         "status": "running",
         "started_at": run.started,
         "owner": f"{socket.gethostname()}:{os.getpid()}",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.engine.read import Batch
+from tasks.engine.batch import Batch
 from tasks.highlevel.custom_values import as_stored
 from tasks.mapping import appointment, contact, crm_task, note, stand_ins
 from tasks.mapping.desired import Desired, Mapped, Refused, Skipped

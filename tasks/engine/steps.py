@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
+from tasks.engine.batch import Batch
 from tasks.engine.conclude import conclude
-from tasks.engine.deletes import Deletes
 from tasks.engine.effects import Effects, Emitter
 from tasks.engine.parting import Parting
-from tasks.engine.read import Batch, Reader
+from tasks.engine.read import Reader
 from tasks.engine.report import Report
 from tasks.engine.run import ROUTES_FROM, Run, open_run
 from tasks.engine.settle import settle
@@ -42,6 +43,39 @@ watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
 """Who is told of a run's progress: the command line sets it around a flow."""
 
 
+class Tally(Protocol):
+    """How far a feed is.
+
+    Attributes:
+        rows: contacts handed out so far.
+        total: contacts that there are, as far as is known.
+    """
+
+    rows: int
+    total: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every contact of the source was seen."""
+
+
+class Feed(Protocol):
+    """What hands a run its batches: a walk over the whole source, or single contacts that were chosen."""
+
+    @property
+    def walk(self) -> Tally:
+        """How far it is."""
+
+    async def next(self) -> Batch | None:
+        """Return the next batch, possibly empty of changes; None after the last."""
+
+    async def written(self, read: frozenset[str]) -> None:
+        """Note that what was read of these contacts' activities is written, or kept for a later run."""
+
+    async def mirror(self) -> None:
+        """Delete what vanished, where this saw all that there is."""
+
+
 class Steps:
     """One sync, step by step: prepare, then read, map and write batch after batch, then finish.
 
@@ -52,20 +86,21 @@ class Steps:
         done: contacts brought to the destination.
         error: what ended the run early, if anything did.
         expected: how many contacts are to be brought there, where that is known from the beginning.
-        met: whether the location was looked at.
+        met: whether the location was looked at; where contacts were chosen, there need not be any.
         shown: where the shell shows the progress, if it does.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, feed: Feed | None = None) -> None:
         self.run = run
-        self.reader = Reader(run)
+        self.reader = feed or Reader(run)
         self.writer = Writer(run)
         self.effects = Effects(run)
         self.done = 0
         self.expected: int | None = None
         self.error: VoipsyncError | None = None
         self.shown: object = None
-        self.met = False
+        # where others may still come, some wait for them
+        self.met = self.writer.resolver.at_end = not isinstance(self.reader, Reader)
 
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
@@ -103,7 +138,7 @@ class Steps:
     async def finish(self) -> int:
         """Delete what vanished, establish the truth about what is unknown, do what routes have open."""
         await self.writer.finish(advance=self.advance)
-        await Deletes(self.run).mirror(self.reader.walk, self.reader.missing.found)
+        await self.reader.mirror()
         await self.writer.give_back()
         settled = await self.settle()
         await self._end_history()
@@ -144,11 +179,16 @@ class Steps:
 
 @asynccontextmanager
 async def open_steps(
-    account: str, options: SyncOptions, settings: Settings | None = None, *, kind: str = "sync"
+    account: str,
+    options: SyncOptions,
+    settings: Settings | None = None,
+    *,
+    kind: str = "sync",
+    feed: Callable[[Run], Feed] = Reader,
 ) -> AsyncIterator[Steps]:
     """Open a run of an account; whatever goes wrong inside, the ledger records that it ended."""
     async with open_run(account, settings or load(), options, kind=kind) as run:
-        steps = Steps(run)
+        steps = Steps(run, feed(run))
         try:
             yield steps
         except BaseException as error:

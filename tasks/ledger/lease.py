@@ -16,7 +16,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -125,9 +125,11 @@ async def _acquire(
     tell: Callable[[str], None],
     about: dict[str, Any],
     lane: int,
+    check: Callable[[], None] = lambda: None,
 ) -> Lease:
     until, told = time.monotonic() + wait, False
     while True:
+        check()
         asked = boot_clock()
         held = await database.do(lambda connection: _try(connection, name, owner, about, lane))
         if isinstance(held, Lease):
@@ -157,15 +159,33 @@ def described(held: Mapping[str, Any]) -> str:
 
 
 async def step_aside(
-    database: Database, name: str, lease: Lease, *, usage: Callable[[], dict[str, Any]], about: dict[str, Any]
+    database: Database,
+    name: str,
+    lease: Lease,
+    *,
+    usage: Callable[[], dict[str, Any]],
+    about: dict[str, Any],
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any] | None:
     """Let those of better lanes have the lease, and return when it is ours again, with their usage.
 
-    Nothing may be under way while this waits.
+    Nothing may be under way while this waits. Whatever ``meanwhile`` or ``check`` raises ends it without the
+    lease: the one is awaited before we stand in line again, the other asked again and again in line.
     """
+    lease.wanted = True  # that it is not ours meanwhile is meant
     await _give_back(database, name, lease.owner, usage=usage())
+    if meanwhile is not None:
+        await meanwhile()
     again = await _acquire(
-        database, name, lease.owner, wait=math.inf, tell=lambda _: None, about=about, lane=lease.lane
+        database,
+        name,
+        lease.owner,
+        wait=math.inf,
+        tell=lambda _: None,
+        about=about,
+        lane=lease.lane,
+        check=check,
     )
     lease.renewed(boot_clock())
     lease.wanted = False

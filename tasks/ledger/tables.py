@@ -31,6 +31,8 @@ plan           what a run would write, computed and kept until it is applied; it
                with what is to be done about it and its activities
 deviation      something at the destination that is not as it was written, found by a verification (which is
                numbered like the walk of its run): ids and names of fields, never a value
+backfill       history that is brought window by window: ``key`` stands for its arguments, ``total`` says how
+               many contacts it began with; ``staged`` are those still to be done, with their dates
 credential     a key or token that the product obtained, sealed; ``about`` is what of it is no secret
 lease          who may write to a location now
 waiter         who would like to, in which lane
@@ -218,6 +220,27 @@ deviations = Table(
     Column("destination_id", String(80), primary_key=True),
     Column("contact_id", String(80), nullable=False),
     Column("fields", JSON, nullable=False),
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("total", Integer),
+    Column("begun_by", String(40)),
+    Column("started_at", Float, nullable=False),
+    Column("finished_at", Float),
+)
+
+staged = Table(
+    "staged",
+    metadata,
+    Column("account", String(63), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("source_id", String(80), primary_key=True),
+    Column("at", Float, nullable=False),
+    Index("staged_by_date", "account", "key", "at", "source_id"),
 )
 
 credentials = Table(

@@ -1,11 +1,10 @@
-"""One sync of account ``acme`` in a process of its own, without Prefect: what the kill tests kill.
+"""One sync or backfill of account ``acme`` in a process of its own, without Prefect: what kill tests kill.
 
 ``python tests/engine/engine_process.py JOB``, where JOB is a JSON object: ``settings`` (the whole
-configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync; ``apply`` names a
-plan that is applied instead. The report, or the error's line, goes to standard output as JSON; the exit code
-is the command's. Trouble to order:
-``max_pages``, after which the disk of an SQLite ledger is full, and ``busy_seconds``, how long one waits for
-its lock.
+configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync, or those of a
+``backfill``; ``apply`` names a plan that is applied instead. The report, or the error's line, goes to
+standard output as JSON; the exit code is the command's. Trouble to order: ``max_pages``, after which the disk
+of an SQLite ledger is full, and ``busy_seconds``, how long one waits for its lock.
 
 Starting Python and importing takes longer than a run of a small account, so that `tests.support.workers`
 forks the same job from a process that has imported everything.
@@ -23,11 +22,12 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from tasks.engine.apply import apply_once
+from tasks.engine.backfill import backfill_once
 from tasks.engine.report import Report
 from tasks.engine.steps import sync_once
 from tasks.errors import VoipsyncError
 from tasks.ledger import database
-from tasks.options import ApplyOptions, SyncOptions
+from tasks.options import ApplyOptions, BackfillOptions, SyncOptions
 from tasks.settings import Settings
 
 EXIT = {"ok": 0, "degraded": 3, "failed": 1}
@@ -50,6 +50,8 @@ def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
 async def _run(job: Mapping[str, Any], settings: Settings) -> Report:
     if plan := job.get("apply"):
         return await apply_once("acme", ApplyOptions(plan=plan), settings)
+    if "backfill" in job:
+        return await backfill_once("acme", BackfillOptions(**job["backfill"]), settings)
     return await sync_once("acme", SyncOptions(**job.get("options", {})), settings)
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from tasks.engine.run import Stopped, open_run
 from tasks.ledger import lease
-from tests.support.accounts import sync
+from tasks.options import SyncOptions
+from tests.support.accounts import settings_of, sync
 
 
 async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypatch):
@@ -28,3 +32,16 @@ async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypa
     emails = [row["email"] for row in box.contacts() if row.get("email")]
     assert len(emails) == len(set(emails))
     assert box.counters()["highlevel"]["operations"]["create-contact"] == len(box.contacts())
+
+
+async def test_who_stands_in_line_ends_where_that_is_asked_for(box, url):
+    settings = settings_of(box, url)
+    async with open_run("acme", settings, SyncOptions(mode="full")) as long:
+
+        async def meanwhile():
+            async with open_run("acme", settings, SyncOptions()):
+                long.stop("stopped by a test")
+
+        with pytest.raises(Stopped, match="stopped by a test"):
+            await long.step_aside(meanwhile)
+    assert (await sync(box, url)).status == "ok"

@@ -256,7 +256,7 @@ def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
         "", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
         "auth voipstudio", "auth voipstudio login", "call", "db", "db upgrade", "demo", "doctor", "link",
         "operations", "review", "sandbox", "sandbox serve", "status", "sync",
-        "plan", "apply", "explain", "undo", "verify",
+        "plan", "apply", "explain", "undo", "verify", "retry", "backfill",
     }  # fmt: skip
 
 

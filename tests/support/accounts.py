@@ -6,9 +6,11 @@ import os
 from typing import Any
 
 from sandbox.client import Box
+from tasks.engine.backfill import Between, backfill_once
 from tasks.engine.report import Report
+from tasks.engine.retry import retry_once
 from tasks.engine.steps import sync_once
-from tasks.options import SyncOptions
+from tasks.options import BackfillOptions, RetryOptions, SyncOptions
 from tasks.settings import Account, Settings, State
 
 KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
@@ -48,3 +50,16 @@ async def sync(
     """Sync the sandbox once, without Prefect."""
     options = SyncOptions.model_validate({"mode": mode, "only": only, "accept_fewer": accept_fewer})
     return await sync_once("acme", options, settings_of(box, url, **sections))
+
+
+async def retry(box: Box, url: str, *, only: tuple[str, ...] = (), **sections: Any) -> Report:
+    """Try what was refused once more, without Prefect."""
+    options = RetryOptions.model_validate({"only": only})
+    return await retry_once("acme", options, settings_of(box, url, **sections))
+
+
+async def backfill(box: Box, url: str, between: Between | None = None, **more: Any) -> Report:
+    """Bring history into the sandbox, without Prefect; options by name, and sections of the settings."""
+    options = {name: more.pop(name) for name in list(more) if name in BackfillOptions.model_fields}
+    chosen, settings = BackfillOptions.model_validate(options), settings_of(box, url, **more)
+    return await backfill_once("acme", chosen, settings, *([between] if between else []))

@@ -10,6 +10,25 @@ down_revision = None
 def upgrade() -> None:
     """Create the tables."""
     op.create_table(
+        "backfills",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("begun_by", sa.String(length=40), nullable=True),
+        sa.Column("started_at", sa.Float(), nullable=False),
+        sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "key"),
+    )
+    op.create_table(
+        "staged",
+        sa.Column("account", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("source_id", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "key", "source_id"),
+    )
+    op.create_index("staged_by_date", "staged", ["account", "key", "at", "source_id"])
+    op.create_table(
         "credentials",
         sa.Column("account", sa.String(length=63), nullable=False),
         sa.Column("name", sa.String(length=32), nullable=False),

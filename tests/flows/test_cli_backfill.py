@@ -1,0 +1,93 @@
+"""``voipsync backfill`` and ``voipsync retry`` as a user meets them, and what the UI may ask of the flow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.client import Box
+from sandbox.serve import Sandbox
+from tests.support.accounts import sync
+from tests.support.command import Command
+
+Make = Callable[..., Command]
+
+
+def flow_run(api: httpx.Client, account: str, status: str) -> dict[str, Any] | None:
+    chosen = {"name": {"any_": [f"backfill {account}"]}, "state": {"type": {"any_": [status]}}}
+    found = api.post("flow_runs/filter", json={"flow_runs": chosen}).raise_for_status().json()
+    return found[0] if found else None
+
+
+def wait_for(box: Box, contacts: int) -> None:
+    until = time.monotonic() + 30
+    while len(box.contacts()) < contacts:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_backfill_is_paused_resumed_cancelled_and_done(prefect_api: str, command: Make) -> None:
+    with (
+        Sandbox.threaded(contacts=70, activities=False, burst=10, interval=1.0) as box,
+        httpx.Client(base_url=prefect_api) as api,
+    ):
+        quota = f'{box.calendar_id}"\nquota.requests = 10\nquota.seconds = 1.0 #'
+        made = command("history", PREFECT_API_URL=prefect_api).configure(box, calendar=quota)
+        running = made.start("backfill", "history", "--only", "contacts", "--json")
+        wait_for(box, 5)
+        one = flow_run(api, "history", "RUNNING")
+        assert one is not None
+        paused = {"type": "PAUSED", "name": "Paused", "state_details": {"pause_reschedule": False}}
+        api.post(f"flow_runs/{one['id']}/set_state", json={"state": paused, "force": True})
+        running.says("the location is free")
+        number = len(box.contacts())
+        time.sleep(1.0)
+        assert len(box.contacts()) == number < 70
+        assert api.post(f"flow_runs/{one['id']}/resume").json()["status"] == "ACCEPT"
+        wait_for(box, number + 1)
+        cancelling = {"type": "CANCELLING", "name": "Cancelling"}
+        api.post(f"flow_runs/{one['id']}/set_state", json={"state": cancelling, "force": True})
+        ran = running.end()
+        assert (ran.code, "cancelled in Prefect" in ran.json["warnings"][0]) == (1, True)
+        ended = api.get(f"flow_runs/{one['id']}").json()["state"]
+        assert (ended["type"], ended["name"]) == ("CANCELLED", "Cancelled")
+        box.options(location={"burst": 5000})
+        ran = made.run("backfill", "history", "--only", "contacts", "--json")
+        assert (ran.code, box.writes()["create-contact"]) == (0, len(box.contacts()))
+        chosen = {"artifacts": {"key": {"any_": ["backfill-history"]}}, "sort": "UPDATED_DESC"}
+        page = api.post("artifacts/filter", json=chosen).json()[0]
+        assert "| contacts looked at | 70 of 70 (100 %) |" in page["data"]
+        emails = [row["email"] for row in box.source("contacts") if row["email"]]
+        assert [email for email in emails if email in json.dumps(page)] == []
+
+
+def test_what_was_refused_is_tried_again(prefect_api: str, command: Make) -> None:
+    with Sandbox.threaded(contacts=0, burst=5000) as box:
+        box.insert_source("contacts", first_name="Ann", last_name="Smith", email="ann@example.com")
+        made = command(PREFECT_API_URL=prefect_api).configure(box)
+        box.fault("status", status=422, body={}, method="POST", path="/contacts/$")
+        assert asyncio.run(sync(box, made.ledger)).status == "degraded"
+        box.clear_faults()
+        ran = made.run("retry", "acme", "--json")
+        assert (ran.code, ran.json["mode"], len(box.contacts())) == (0, "retry", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--ids", "1,x"], "x: ids of contacts at VoIPstudio are whole numbers"),
+        (["--ids", "1", "--since", "2026-01-01"], "give either --ids or days"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "--since is after --until"),
+        (["--since", "yesterday"], "yesterday"),
+    ],
+)
+def test_slips_are_told_at_once(command: Make, arguments: list[str], says: str) -> None:
+    ran = command("slips").run("backfill", "slips", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
