@@ -160,7 +160,7 @@ class ChildWriter:
         count: str,
     ) -> None:
         for name in found.conflicts:
-            self.run.findings.remark(self.kind.entity, f"{name} left as a person wrote it at the destination")
+            self.run.findings.dispute(self.kind.entity, name, before.source_id, self._place().contact_id)
         assert before.destination_id is not None  # noqa: S101 - narrows the type
         sent = outcome.changing(before, ours, fingerprint, write=found.write)
         try:
@@ -245,6 +245,7 @@ class ChildWriter:
     async def _reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
+        self.run.findings.refused += 1
         await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _save(self, record: Record, count: str | None) -> None:

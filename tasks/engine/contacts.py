@@ -83,7 +83,7 @@ class ContactWriter:
         found = give_up(found, stale, theirs)
         add, remove = merge_tags(base, ours, theirs)
         remove = [tag for tag in remove if not any(tag in other.get("tags", ()) for other in others)]
-        self._tell(found)
+        self._tell(before, contact_id, found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
             before, ours, fingerprint, write=found.write, add_tags=add, remove_tags=remove
@@ -133,7 +133,7 @@ class ContactWriter:
         others = await self._others(before, contact_id)
         by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
         conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
-        self._tell(replace(found, conflicts=tuple(conflicts)))
+        self._tell(before, contact_id, replace(found, conflicts=tuple(conflicts)))
         brought = {tag for other in others for tag in own_tags(other)}
         foreign = [tag for tag in ours.get("tags", []) if tag not in add and tag not in brought]
         content = {**ours, "foreign_tags": foreign}
@@ -200,6 +200,7 @@ class ContactWriter:
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
     ) -> Record:
         """Keep a refused record."""
+        self.run.findings.refused += 1
         return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
@@ -322,9 +323,9 @@ class ContactWriter:
         write = {name: value for name, value in found.write.items() if name != "companyName"}
         return Merge(write, found.conflicts)
 
-    def _tell(self, found: Merge) -> None:
+    def _tell(self, record: Record, contact_id: str, found: Merge) -> None:
         for name in found.conflicts:
-            self.run.findings.remark("contacts", f"{name} left as a person wrote it at the destination")
+            self.run.findings.dispute("contacts", name, record.source_id, contact_id)
 
     async def _save(
         self,

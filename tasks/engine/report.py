@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +27,18 @@ COUNTS = (
 """Each record read is in exactly one of the others; `recovered` may also count an earlier run's write."""
 OPEN = ("rejected", "waiting", "unresolved", "ambiguous")
 """What keeps a run from being ok: taken from the ledger when the run ends."""
+SHOWN = 25
+"""Records that need a person and are named one by one, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A record that a person should look at: ids only, of it and of the contacts that it is about."""
+
+    entity: str
+    source_id: str
+    reason: str
+    contacts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +53,10 @@ class Findings:
     open_remarks: set[tuple[str, str]] = field(default_factory=set)
     """Those about records that are not settled: they are told before the others."""
     warnings: list[str] = field(default_factory=list)
+    disputed: list[Case] = field(default_factory=list)
+    """Records of which a field was changed on both sides and a person's value stands, or some of them."""
+    refused: int = 0
+    """Records that the destination refused in this run."""
     degraded: bool = False
 
     def count(self, entity: str, outcome: str, number: int = 1) -> None:
@@ -51,6 +68,13 @@ class Findings:
         self.remarks[entity, sentence] += number
         if still_open:
             self.open_remarks.add((entity, sentence))
+
+    def dispute(self, entity: str, name: str, source_id: str, contact_id: str) -> None:
+        """Note that a field was changed on both sides, and that a person's value stands."""
+        self.remark(entity, f"{name} left as a person wrote it at the destination")
+        case = Case(entity, source_id, "changed_on_both_sides", (contact_id,))
+        if len(self.disputed) < SHOWN and case not in self.disputed:
+            self.disputed.append(case)
 
     def warn(self, sentence: str, *, degrades: bool = False) -> None:
         """Note something about the run."""
@@ -77,6 +101,13 @@ class Report:
     warnings: list[str]
     seconds: float
 
+    @property
+    def idle(self) -> bool:
+        """Whether all was well and there was nothing to do."""
+        calm = ("read", "unchanged", "skipped")
+        done = any(counts[name] for counts in self.entities.values() for name in counts if name not in calm)
+        return self.status == "ok" and not done
+
     def as_json(self) -> dict[str, Any]:
         """The JSON document of the interface."""
         return {
@@ -89,6 +120,20 @@ class Report:
             "warnings": self.warnings,
             "seconds": self.seconds,
         }
+
+
+WRITTEN = ("created", "updated", "deleted")
+
+
+def written(report: Mapping[str, Any]) -> int:
+    """How many records a run wrote, by its report as it is kept."""
+    return sum(counts.get(name, 0) for counts in report.get("entities", {}).values() for name in WRITTEN)
+
+
+def sent(report: Mapping[str, Any]) -> int:
+    """How many requests a run sent to the destination, by its report as it is kept."""
+    requests = report.get("requests", {})
+    return int(requests.get("destination_reads", 0) + requests.get("destination_writes", 0))
 
 
 def entity_counts(findings: Findings, open_records: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:

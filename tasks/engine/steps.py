@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -30,11 +30,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: contacts read, contacts the source says it has, contacts brought there."""
+    """How far a run is, and what of.
+
+    Attributes:
+        read: looked at so far.
+        total: how many there are, as far as is known.
+        done: settled so far.
+        refused: of those, how many the destination refused.
+        quota_left: requests left of the location's day.
+        what: is counted.
+    """
 
     read: int = 0
     total: int | None = None
     done: int = 0
+    refused: int = 0
+    quota_left: int | None = None
+    what: str = "contacts"
 
 
 Watcher = Callable[[Progress], None]
@@ -125,9 +137,10 @@ class Steps:
     @property
     def progress(self) -> Progress:
         """How far the run is."""
+        refused, left = self.run.findings.refused, self.run.quota.day_left
         if self.expected is not None:
-            return Progress(self.done, self.expected, self.done)
-        return Progress(self.reader.walk.rows, self.reader.walk.total, self.done)
+            return Progress(self.done, self.expected, self.done, refused, left)
+        return Progress(self.reader.walk.rows, self.reader.walk.total, self.done, refused, left)
 
     async def conclude(self) -> Report:
         """Keep the run's report."""
@@ -172,7 +185,12 @@ async def turn(steps: Steps) -> None:
 
 
 async def sync_once(
-    account: str, options: SyncOptions, settings: Settings | None = None, *, emit: Emitter | None = None
+    account: str,
+    options: SyncOptions,
+    settings: Settings | None = None,
+    *,
+    emit: Emitter | None = None,
+    end: Callable[[Steps], Awaitable[Report]] = Steps.conclude,
 ) -> Report:
     """Run one sync of an account, all steps one after the other, and return its report."""
     async with open_steps(account, options, settings) as steps:
@@ -181,4 +199,4 @@ async def sync_once(
             await turn(steps)
         except (Fatal, ApiError) as error:
             steps.error = error
-        return await steps.conclude()
+        return await end(steps)

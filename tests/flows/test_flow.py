@@ -140,6 +140,7 @@ def test_the_report_and_the_progress_are_artifacts(sound: Story) -> None:
         "report-sound": "table",
         "summary-sound": "markdown",
         "progress-sound": "progress",
+        "overview-sound": "markdown",
     }
     report = sound.ran.json
     rows = {row.pop("entity"): row for row in json.loads(by_key["report-sound"]["data"])}
@@ -147,6 +148,14 @@ def test_the_report_and_the_progress_are_artifacts(sound: Story) -> None:
     assert report["run_id"] in by_key["summary-sound"]["data"]
     assert f"| contacts | {report['entities']['contacts']['read']} |" in by_key["summary-sound"]["data"]
     assert float(by_key["progress-sound"]["data"]) == 100.0
+    assert report["run_id"] in by_key["overview-sound"]["data"]
+
+
+def test_a_run_without_anything_to_do_leaves_its_accounts_page_alone(sound: Story, api: Api) -> None:
+    ran = sound.command.run("sync", "sound", "--json")
+    assert ran.json["requests"]["destination_writes"] == 0
+    shown = [one for one in api.filter("artifacts") if ran.json["run_id"] in json.dumps(one)]
+    assert [one["key"] for one in shown] == ["overview-sound"]
 
 
 def test_prefect_is_told_nothing_about_people(sound: Story) -> None:
