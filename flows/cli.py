@@ -20,6 +20,7 @@ from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
+from tasks import logs
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import guard
@@ -39,7 +40,7 @@ class _Commands(click.Group):
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"voipsync: {redact_text(message)}", err=True)
+    click.echo(logs.line(redact_text(message)), err=True)
     sys.exit(code)
 
 
@@ -55,6 +56,7 @@ def main() -> None:
     configuration.
     """
     guard()
+    logs.arrange()
 
 
 @main.command()

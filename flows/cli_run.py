@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasks import logs
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
@@ -95,6 +96,7 @@ def run_flow(name: str, account: str, options: Mapping[str, Any]) -> Any:  # noq
         os.environ.setdefault(key, value)
     with _put_off(signal.SIGTERM, signal.SIGINT):  # an import that is interrupted ends as any error
         flow = getattr(importlib.import_module(f"flows.{name}"), name)  # imports Prefect: seconds
+        logs.arrange()
         from flows.terminal import bar  # noqa: PLC0415
 
     async def run() -> Any:  # noqa: ANN401 - a state

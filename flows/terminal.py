@@ -26,13 +26,14 @@ from rich.text import Text
 from tasks.engine.report import COUNTS, Report, cost
 from tasks.engine.steps import Progress as How
 from tasks.engine.steps import watching
+from tasks.logs import as_json
 
 
 @contextmanager
 def bar(account: str, console: Console | None = None) -> Iterator[None]:
     """Show around a run how far it is and how fast it goes, on a terminal only."""
     console = console or Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or as_json():
         yield
         return
     columns = (

@@ -27,9 +27,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
+from tasks import logs
 from tasks.engine.attention import shown
 from tasks.engine.overview import overview, summary
 from tasks.engine.report import Report
@@ -52,7 +53,13 @@ class _OneLine(logging.Filter):
         return True
 
 
+def _flow_run() -> dict[str, str]:
+    return {"flow_run": flow_run.id} if flow_run.id else {}
+
+
 guard()
+logs.arrange()
+logs.knowing(_flow_run)
 for _logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_logger).addFilter(_OneLine())
 

@@ -245,7 +245,7 @@ class ChildWriter:
     async def _reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
-        self.run.findings.refused += 1
+        self.run.findings.refuse(before.entity, before.source_id, error.reason)
         await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _save(self, record: Record, count: str | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import update
 
+from tasks import telemetry
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
 from tasks.errors import QuotaSpent
@@ -61,6 +62,15 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         .values(status=status, finished_at=time.time(), report=report.as_json())
     )
     await run.state.do(lambda connection: connection.execute(done))
+    telemetry.ended(
+        run.name,
+        run.kind,
+        status,
+        seconds=report.seconds,
+        quota_left=run.quota.day_left,
+        entities=entities,
+        open_states=OPEN,
+    )
     return report
 
 

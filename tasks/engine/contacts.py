@@ -200,7 +200,7 @@ class ContactWriter:
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str | None
     ) -> Record:
         """Keep a refused record."""
-        self.run.findings.refused += 1
+        self.run.findings.refuse("contacts", before.source_id, error.reason)
         return await self._save(outcome.rejected(before, error, payload, fingerprint), None)
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:

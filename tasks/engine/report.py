@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tasks.settings import ENTITIES
+
+log = logging.getLogger(__name__)
 
 Status = Literal["ok", "degraded", "failed"]
 COUNTS = (
@@ -68,6 +71,13 @@ class Findings:
         self.remarks[entity, sentence] += number
         if still_open:
             self.open_remarks.add((entity, sentence))
+
+    def refuse(self, entity: str, source_id: str, reason: str) -> None:
+        """Note that the destination refused a record; the first ones are logged."""
+        self.refused += 1
+        if self.refused <= SHOWN:
+            about = {"entity": entity, "source_id": source_id}
+            log.warning("%s: %s is refused (%s)", entity, source_id, reason, extra=about)
 
     def dispute(self, entity: str, name: str, source_id: str, contact_id: str) -> None:
         """Note that a field was changed on both sides, and that a person's value stands."""

@@ -23,6 +23,7 @@ from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.ledger import facts
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
+from tasks.telemetry import traced
 from tasks.together import together
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Steps:
         self.shown: object = None
         self.met = False
 
+    @traced
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
         await Parting(self.run).settle()
@@ -88,6 +90,7 @@ class Steps:
         """Establish the truth about writes whose outcome is not recorded; return how many there were."""
         return await settle(self.run, self.writer)
 
+    @traced
     async def read(self) -> Batch | None:
         """Read on until there is a batch of changes; None at the end. The location is met meanwhile."""
         if self.met:
@@ -96,11 +99,13 @@ class Steps:
         batch, _ = await together([self.reader.next(), self.run.meet()])
         return batch
 
+    @traced
     async def map(self, batch: Batch) -> Work:
         """What the destination should hold; the mapping is checked against the location before that."""
         location = await self.run.learn()
         return Work(bundles(batch, self.run.rules.at(location.users, location.kinds)), batch.read)
 
+    @traced
     async def write(self, work: Work) -> int:
         """Bring it there, after those in more of a hurry."""
         await self.run.step_aside()
@@ -110,8 +115,11 @@ class Steps:
         await self.writer.load(work.bundles, advance=self.advance)
         await self.reader.written(work.read - {one.contact_id for one in self.writer.resolver.put_off})
         await self.effects.perform()
+        how = self.progress
+        log.info("%s contacts written, %s of %s read", how.done, how.read, how.total or "?")
         return len(work.bundles)
 
+    @traced
     async def finish(self) -> int:
         """Delete what vanished, establish the truth about what is unknown, do what routes have open."""
         await self.writer.finish(advance=self.advance)
@@ -142,6 +150,7 @@ class Steps:
             return Progress(self.done, self.expected, self.done, refused, left)
         return Progress(self.reader.walk.rows, self.reader.walk.total, self.done, refused, left)
 
+    @traced
     async def conclude(self) -> Report:
         """Keep the run's report."""
         report = await conclude(self.run, self.error)
