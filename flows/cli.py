@@ -18,6 +18,7 @@ from flows.cli_auth import auth
 from flows.cli_doctor import doctor
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
+from flows.cli_report import report
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from tasks import logs
@@ -91,9 +92,9 @@ def sync(
     check(account)
     wait_seconds = waiting(account, wait, no_wait=no_wait)
     options = {"mode": mode, "only": only, "wait_seconds": wait_seconds, "accept_fewer": accept_fewer}
-    report = run_flow("sync", account, options)
-    show(report, as_json=as_json)
-    sys.exit(EXIT[report.status])
+    made = run_flow("sync", account, options)
+    show(made, as_json=as_json)
+    sys.exit(EXIT[made.status])
 
 
 @main.command()
@@ -205,6 +206,7 @@ main.add_command(review)
 main.add_command(link)
 main.add_command(plan)
 main.add_command(apply)
+main.add_command(report)
 
 if __name__ == "__main__":
     main()

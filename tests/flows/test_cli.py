@@ -255,7 +255,7 @@ def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
     assert found == {
         "", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
         "auth voipstudio", "auth voipstudio login", "call", "db", "db upgrade", "demo", "doctor", "link",
-        "operations", "review", "sandbox", "sandbox serve", "status", "sync",
+        "operations", "report", "review", "sandbox", "sandbox serve", "status", "sync",
     }  # fmt: skip
 
 
