@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tasks.engine.report import COUNTS, Report, cost
+from tasks.engine.report import Report, cost
 from tasks.engine.steps import Progress as How
 from tasks.engine.steps import watching
 from tasks.logs import as_json
@@ -74,9 +74,7 @@ def table(report: Report) -> None:
     console.print(
         f"{report.account}: {report.status} ({report.mode}, {report.seconds:.1f} s, run {report.run_id})"
     )
-    shown = [
-        name for name in COUNTS if name == "read" or any(one.get(name) for one in report.entities.values())
-    ]
+    shown = report.shown
     made = Table(box=None, pad_edge=False)
     made.add_column("")
     for name in shown:

@@ -32,7 +32,7 @@ from prefect.states import Completed, Failed
 
 from tasks import logs
 from tasks.engine.attention import shown
-from tasks.engine.overview import overview, summary
+from tasks.engine.overview import headline, overview, summary
 from tasks.engine.report import Report
 from tasks.engine.run import Run
 from tasks.engine.status import status
@@ -64,6 +64,10 @@ for _logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_logger).addFilter(_OneLine())
 
 
+WORTH_SHOWING = 50
+"""What is done so soon that nobody looks needs no bar."""
+
+
 class Shown(Protocol):
     """What a progress is shown of: the steps of a sync, or of anything else that takes long."""
 
@@ -79,8 +83,10 @@ class Shown(Protocol):
 async def show_progress(steps: Shown) -> None:
     """Show on the run's page in the Prefect UI how far it is, in percent of what was looked at so far."""
     how = steps.progress
+    if steps.shown is None and how.done < WORTH_SHOWING:
+        return
     percent = min(100.0, 100.0 * how.read / how.total) if how.total else 0.0
-    about = f"{how.read} of about {how.total or '?'} {how.what} read, {how.done} written"
+    about = f"{how.read} of about {how.total or '?'} {how.what} read, {how.done} done"
     about += f", {how.refused} refused" if how.refused else ""
     about += f"; {how.quota_left:,} requests of the day left" if how.quota_left is not None else ""
     if isinstance(steps.shown, UUID):
@@ -114,11 +120,14 @@ async def _show(made: Report, standing: Mapping[str, Any], disputed: Sequence[Ma
     """Make the artifacts; of a run that had nothing to do there is only its account's page."""
     key, page = artifact_key(made.account), overview(standing, next_run=await _next_run())
     making: list[Awaitable[UUID]] = [
-        acreate_markdown_artifact(page, key=f"overview-{key}", description=f"How {made.account} stands")
+        acreate_markdown_artifact(page, key=f"overview-{key}", description=headline(standing))
     ]
     if not made.idle:
         about = f"{made.mode} run {made.run_id} of {made.account}: {made.status}"
-        table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
+        table = [
+            {"entity": entity, **{name: counts[name] for name in made.shown}}
+            for entity, counts in made.entities.items()
+        ]
         page = summary(made, [*standing["attention"], *disputed])
         making += [
             acreate_table_artifact(table=table, key=f"report-{key}", description=about),

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.engine.report import Report, markdown
+from tasks.settings import ENTITIES
 
 _FULL, _EMPTY, _BAR = "▇", "░", 20
-_SPARKS = " ▁▂▃▄▅▆▇█"
+_SPARKS = "·▁▂▃▄▅▆▇█"
 _ORDER = ("synced", "skipped", "waiting", "rejected", "ambiguous", "unresolved", "left", "gone")
 """States of records, the good ones first."""
 
@@ -32,6 +33,12 @@ def overview(one: Mapping[str, Any], *, next_run: float | None = None) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def headline(one: Mapping[str, Any]) -> str:
+    """How an account stands, in a few words."""
+    last = one["runs"][0]["status"] if one["runs"] else "never run"
+    return f"{one['account']}: {last}, {one['open']} open, as of {instant(one['as_of'])}"
+
+
 def summary(report: Report, attention: Sequence[Mapping[str, Any]]) -> str:
     """The page of a run: its report, and the records that a person should look at."""
     return "\n\n".join(part for part in (markdown(report).rstrip(), people(attention)) if part) + "\n"
@@ -47,12 +54,13 @@ def people(attention: Sequence[Mapping[str, Any]]) -> str:
             f"`{one['source_id']}`",
             one["reason"],
             ", ".join(f"[{contact['id']}]({contact['url']})" for contact in one["contacts"]) or "not there",
-            one["remedy"],
         )
         for one in attention
     ]
-    head = ("entity", "VoIPstudio id", "reason", "contact in HighLevel", "what to do")
-    return "## Records that need a person\n\n" + table(head, rows)
+    head = ("entity", "VoIPstudio id", "reason", "contact in HighLevel")
+    remedies = {one["reason"]: f"- {one['reason']}: {one['remedy']}" for one in attention}
+    said = ["## Records that need a person", table(head, rows), "\n".join(remedies.values())]
+    return "\n\n".join(said)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: int = 0) -> str:
@@ -69,7 +77,7 @@ def bar(part: float) -> str:
 
 
 def spark(numbers: Sequence[int]) -> str:
-    """Numbers as a line of bars; nothing is a blank, the most a full one."""
+    """Numbers as a line of bars; nothing is a dot, the most a full one."""
     most = max(numbers, default=0)
     return "".join(_SPARKS[-(-number * (len(_SPARKS) - 1) // most) if most else 0] for number in numbers)
 
@@ -98,7 +106,8 @@ def _headline(one: Mapping[str, Any], next_run: float | None) -> str:
 def _totals(entities: Mapping[str, Mapping[str, int]]) -> str:
     known = {state for counts in entities.values() for state in counts}
     states = [state for state in _ORDER if state in known] + sorted(known - {*_ORDER})
-    rows = [[entity, *(counts.get(state, 0) for state in states)] for entity, counts in entities.items()]
+    known_ones = [entity for entity in ENTITIES if entity in entities]
+    rows = [[entity, *(entities[entity].get(state, 0) for state in states)] for entity in known_ones]
     return "## Records\n\n" + table(["entity", *states], rows, numbers=len(states)) if rows else ""
 
 

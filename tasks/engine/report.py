@@ -113,10 +113,16 @@ class Report:
 
     @property
     def idle(self) -> bool:
-        """Whether all was well and there was nothing to do."""
-        calm = ("read", "unchanged", "skipped")
-        done = any(counts[name] for counts in self.entities.values() for name in counts if name not in calm)
-        return self.status == "ok" and not done
+        """Whether there was nothing to do; what an earlier run left open may still be."""
+        done = any(counts.get(name) for counts in self.entities.values() for name in DONE)
+        return self.status != "failed" and not done
+
+    @property
+    def shown(self) -> list[str]:
+        """The counts that say something: `read`, and those that are not nothing throughout."""
+        return [
+            name for name in COUNTS if name == "read" or any(one.get(name) for one in self.entities.values())
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The JSON document of the interface."""
@@ -132,6 +138,7 @@ class Report:
         }
 
 
+DONE = ("created", "adopted", "updated", "deleted", "recovered")
 WRITTEN = ("created", "updated", "deleted")
 
 
@@ -165,7 +172,7 @@ def cost(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     """The report for people, as markdown."""
-    shown = [name for name in COUNTS if any(report.entities[entity].get(name) for entity in report.entities)]
+    shown = report.shown
     lines = [
         f"**{report.account}**: {report.status} · {report.mode} · {report.seconds:.1f} s · `{report.run_id}`",
         "",

@@ -116,7 +116,7 @@ class Steps:
         await self.reader.written(work.read - {one.contact_id for one in self.writer.resolver.put_off})
         await self.effects.perform()
         how = self.progress
-        log.info("%s contacts written, %s of %s read", how.done, how.read, how.total or "?")
+        log.info("%s contacts done, %s of %s read", how.done, how.read, how.total or "?")
         return len(work.bundles)
 
     @traced

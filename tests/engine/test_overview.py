@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tasks.engine.attention import shown
-from tasks.engine.overview import bar, overview, spark, summary
+from tasks.engine.overview import bar, headline, overview, spark, summary
 from tasks.engine.remedies import REMEDIES, remedy
 from tasks.engine.status import standings
 from tasks.engine.steps import open_steps, turn
@@ -48,11 +48,11 @@ async def test_what_is_open_is_told_with_remedies_and_links(box, url):
         (f"{noted}/{note['id']}", "http_400", [{"id": bob, "url": f"{at}/{bob}"}]),
     ]
     for page in (overview(one), summary(report, one["attention"])):
-        assert (
-            f"| contacts | `{asked}` | ambiguous | [{theirs['id']}]({at}/{theirs['id']}) | say which" in page
-        )
+        assert f"| contacts | `{asked}` | ambiguous | [{theirs['id']}]({at}/{theirs['id']}) |\n" in page
+        assert f"- ambiguous: {REMEDIES['ambiguous']}" in page
         assert f"[{bob}]({at}/{bob})" in page
         assert [name for name in ("Ann", "Bob", "Zoe", "example.com", "poison") if name in page] == []
+    assert headline(one).startswith("acme: degraded, 2 open, as of 2")
     page = overview(one)
     assert "but for 2 records that are open" in page
     assert f"| notes | http_400 | {remedy('http_400')} | 1 |" in page
@@ -111,7 +111,7 @@ def test_a_bar(part, drawn):
 
 
 @pytest.mark.parametrize(
-    ("numbers", "drawn"), [([], ""), ([0, 0], "  "), ([0, 1, 800, 400], " ▁█▄"), ([7], "█")]
+    ("numbers", "drawn"), [([], ""), ([0, 0], "··"), ([0, 1, 800, 400], "·▁█▄"), ([7], "█")]
 )
 def test_a_spark_line(numbers, drawn):
     assert spark(numbers) == drawn

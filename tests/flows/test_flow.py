@@ -144,7 +144,13 @@ def test_the_report_and_the_progress_are_artifacts(sound: Story) -> None:
     }
     report = sound.ran.json
     rows = {row.pop("entity"): row for row in json.loads(by_key["report-sound"]["data"])}
-    assert rows == report["entities"]
+    said = {
+        entity: {name: counts[name] for name in rows[entity]} for entity, counts in report["entities"].items()
+    }
+    assert rows == said
+    assert sum(map(sum, (row.values() for row in rows.values()))) == sum(
+        number for counts in report["entities"].values() for number in counts.values()
+    )
     assert report["run_id"] in by_key["summary-sound"]["data"]
     assert f"| contacts | {report['entities']['contacts']['read']} |" in by_key["summary-sound"]["data"]
     assert float(by_key["progress-sound"]["data"]) == 100.0
