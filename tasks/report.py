@@ -108,7 +108,7 @@ async def show(steps: Steps) -> Report:
     with discreet():
         made = await steps.conclude()
         how = partial(status, name=run.name, account=run.account, day=run.quota.day)
-        standing = await run.database.look(how)
+        standing = await run.state.look(how)
     try:
         await _show(made, standing, shown(run.account, run.findings.disputed))
     except (PrefectException, httpx.HTTPError) as error:
