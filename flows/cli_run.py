@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasks import logs
+from tasks import logs, telemetry
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
@@ -38,6 +38,8 @@ def check(name: str) -> None:
     """Check all that a run needs of an account and of the machine, before anything takes seconds."""
     settings = configuration.load()
     settings.account(name)
+    for what in ("traces", "metrics"):
+        telemetry.exporter(what)
     from tasks.engine import vault  # noqa: PLC0415
 
     vault.check(name, settings)

@@ -86,7 +86,7 @@ def arrange() -> None:
 
 def line(message: str) -> str:
     """An error of the command, as it is shown on stderr."""
-    if not as_json():
+    if os.environ.get(FORMAT) != "json":
         return f"voipsync: {message}"
     made = logging.getLogRecordFactory()("voipsync", logging.ERROR, "", 0, message, (), None)
     return _Json().format(made)

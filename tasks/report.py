@@ -37,7 +37,7 @@ from tasks.engine.report import Report
 from tasks.engine.run import Run
 from tasks.engine.status import status
 from tasks.engine.steps import Progress, Steps
-from tasks.errors import VoipsyncError
+from tasks.errors import LedgerUnavailable, VoipsyncError
 from tasks.outlets import discreet, guard, text_of
 
 log = logging.getLogger(__name__)
@@ -107,11 +107,11 @@ async def show(steps: Steps) -> Report:
     run = steps.run
     with discreet():
         made = await steps.conclude()
+    try:
         how = partial(status, name=run.name, account=run.account, day=run.quota.day)
         standing = await run.state.look(how)
-    try:
         await _show(made, standing, shown(run.account, run.findings.disputed))
-    except (PrefectException, httpx.HTTPError) as error:
+    except (PrefectException, httpx.HTTPError, LedgerUnavailable) as error:
         log.warning("the run's report is not in the Prefect UI (%s): voipsync status has it", text_of(error))
     return made
 

@@ -91,6 +91,7 @@ def test_another_format_is_refused(monkeypatch):
     monkeypatch.setenv(logs.FORMAT, "xml")
     with pytest.raises(ConfigurationError, match="VOIPSYNC_LOG_FORMAT: must be text or json"):
         logs.arrange()
+    assert logs.line("so") == "voipsync: so"
 
 
 async def test_a_runs_lines_name_it_and_its_account_and_the_record(told, tmp_path):
