@@ -149,8 +149,8 @@ def written(report: Mapping[str, Any]) -> int:
 
 def sent(report: Mapping[str, Any]) -> int:
     """How many requests a run sent to the destination, by its report as it is kept."""
-    requests = report.get("requests", {})
-    return int(requests.get("destination_reads", 0) + requests.get("destination_writes", 0))
+    counted = report.get("requests", {})
+    return int(counted.get("destination_reads", 0) + counted.get("destination_writes", 0))
 
 
 def entity_counts(findings: Findings, open_records: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
