@@ -20,10 +20,12 @@ from flows.cli_doctor import doctor
 from flows.cli_explain import explain
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
+from flows.cli_report import report
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from flows.cli_undo import undo
 from flows.cli_verify import verify
+from tasks import logs
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import guard
@@ -43,7 +45,7 @@ class _Commands(click.Group):
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"voipsync: {redact_text(message)}", err=True)
+    click.echo(logs.line(redact_text(message)), err=True)
     sys.exit(code)
 
 
@@ -59,6 +61,7 @@ def main() -> None:
     configuration.
     """
     guard()
+    logs.arrange()
 
 
 @main.command()
@@ -93,9 +96,9 @@ def sync(
     check(account)
     wait_seconds = waiting(account, wait, no_wait=no_wait)
     options = {"mode": mode, "only": only, "wait_seconds": wait_seconds, "accept_fewer": accept_fewer}
-    report = run_flow("sync", account, options)
-    show(report, as_json=as_json)
-    sys.exit(EXIT[report.status])
+    made = run_flow("sync", account, options)
+    show(made, as_json=as_json)
+    sys.exit(EXIT[made.status])
 
 
 @main.command()
@@ -212,6 +215,7 @@ main.add_command(undo)
 main.add_command(verify)
 main.add_command(retry)
 main.add_command(backfill)
+main.add_command(report)
 
 if __name__ == "__main__":
     main()

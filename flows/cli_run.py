@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasks import logs, telemetry
 from tasks import settings as configuration
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
@@ -37,6 +38,8 @@ def check(name: str) -> None:
     """Check all that a run needs of an account and of the machine, before anything takes seconds."""
     settings = configuration.load()
     settings.account(name)
+    for what in ("traces", "metrics"):
+        telemetry.exporter(what)
     from tasks.engine import vault  # noqa: PLC0415
 
     vault.check(name, settings)
@@ -95,6 +98,7 @@ def run_flow(name: str, account: str, options: Mapping[str, Any]) -> Any:  # noq
         os.environ.setdefault(key, value)
     with _put_off(signal.SIGTERM, signal.SIGINT):  # an import that is interrupted ends as any error
         flow = getattr(importlib.import_module(f"flows.{name}"), name)  # imports Prefect: seconds
+        logs.arrange()
         from flows.terminal import bar  # noqa: PLC0415
 
     async def run() -> Any:  # noqa: ANN401 - a state

@@ -9,32 +9,63 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
-from tasks.engine.report import COUNTS, Report, cost
+from tasks.engine.report import Report, cost
 from tasks.engine.steps import Progress as How
 from tasks.engine.steps import watching
+from tasks.logs import as_json
 
 
 @contextmanager
-def bar(account: str) -> Iterator[None]:
-    """Show a progress bar around a run, on a terminal only."""
-    if not sys.stderr.isatty():
+def bar(account: str, console: Console | None = None) -> Iterator[None]:
+    """Show around a run how far it is and how fast it goes, on a terminal only."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal or as_json():
         yield
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        line = shown.add_task(f"{account}: contacts", total=None)
-        token = watching.set(lambda how: _move(shown, line, how))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[aside]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        line = shown.add_task(account, total=None, aside="")
+        token = watching.set(lambda how: _move(shown, line, account, how))
         try:
             yield
         finally:
             watching.reset(token)
 
 
-def _move(shown: Progress, line: TaskID, how: How) -> None:
-    shown.update(line, completed=how.done, total=how.total)
+def _move(shown: Progress, line: TaskID, account: str, how: How) -> None:
+    aside = [f"[red]{how.refused:,} refused[/red]"] if how.refused else []
+    aside += [f"{how.quota_left:,} requests left today"] if how.quota_left is not None else []
+    what = f"{account}: {how.what}"
+    shown.update(line, description=what, completed=how.done, total=how.total, aside=", ".join(aside))
+
+
+class _Rate(ProgressColumn):
+    """How many a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.1f}/s", style="progress.data.speed")
 
 
 def table(report: Report) -> None:
@@ -43,9 +74,7 @@ def table(report: Report) -> None:
     console.print(
         f"{report.account}: {report.status} ({report.mode}, {report.seconds:.1f} s, run {report.run_id})"
     )
-    shown = [
-        name for name in COUNTS if name == "read" or any(one.get(name) for one in report.entities.values())
-    ]
+    shown = report.shown
     made = Table(box=None, pad_edge=False)
     made.add_column("")
     for name in shown:
@@ -98,7 +127,8 @@ def standing(one: Mapping[str, Any]) -> None:
     for entity, states in one["records"].items():
         console.print(f"  {entity}: " + ", ".join(f"{number} {state}" for state, number in states.items()))
     for reject in one["rejected"]:
-        console.print(f"  rejected: {reject['records']} {reject['entity']} ({reject['reason']})")
+        what = f"{reject['records']} {reject['entity']} ({reject['reason']})"
+        console.print(f"  rejected: {what}: {reject['remedy']}")
     if one["open_effects"]:
         console.print(f"  routes: {one['open_effects']} not done yet")
     if one["quota"]:

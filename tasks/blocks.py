@@ -31,21 +31,37 @@ class SyncAccount(Block):
     _block_type_name = "Sync Account"
     _block_type_slug = "sync-account"
 
-    location_id: str = Field(description="HighLevel: Settings, Business Profile")
-    voipstudio_api_key: SecretStr | None = Field(
-        None, description="VoIPstudio: Administration, Users, API Keys; empty: what `voipsync auth` stored"
+    location_id: str = Field(title="HighLevel location", description="its id: Settings, Business Profile")
+    voipstudio_api_key: SecretStr = Field(
+        SecretStr(""),
+        title="VoIPstudio API key",
+        description="Administration, Users, API Keys; empty: what `voipsync auth` stored",
     )
-    highlevel_token: SecretStr | None = Field(
-        None, description="HighLevel: Settings, Private Integrations; empty: what `voipsync auth` stored"
+    highlevel_token: SecretStr = Field(
+        SecretStr(""),
+        title="HighLevel token",
+        description="Settings, Private Integrations; empty: what `voipsync auth` stored",
     )
-    timezone: str = Field("UTC", description="zone of VoIPstudio's times, such as Europe/London")
-    default_country: str = Field("US", description="of phone numbers without a country code, such as GB")
-    calendar_id: str | None = Field(None, description="where appointments go; empty: they are off")
-    api_version: Literal["v3", "2021-07-28"] = Field("v3", description="version of the Contacts API")
-    tags: list[str] = Field([], description="by which a fleet chooses its accounts")
-    source: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.source]")
-    destination: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.destination]")
-    mapping: dict[str, Any] = Field({}, description="further keys of [accounts.NAME.mapping]")
+    timezone: str = Field(
+        "UTC", title="Time zone", description="of VoIPstudio's times, such as Europe/London"
+    )
+    default_country: str = Field(
+        "US", title="Country", description="of phone numbers without a country code, such as GB"
+    )
+    calendar_id: str = Field("", title="Calendar", description="where appointments go; empty: they are off")
+    api_version: Literal["v3", "2021-07-28"] = Field(
+        "v3", title="API version", description="of HighLevel's Contacts API"
+    )
+    tags: list[str] = Field([], description='by which a fleet chooses its accounts, such as ["uk"]')
+    source: dict[str, Any] = Field(
+        {}, title="More of VoIPstudio", description="further keys of [accounts.NAME.source], as JSON"
+    )
+    destination: dict[str, Any] = Field(
+        {}, title="More of HighLevel", description="further keys of [accounts.NAME.destination], as JSON"
+    )
+    mapping: dict[str, Any] = Field(
+        {}, title="Mapping", description="further keys of [accounts.NAME.mapping], as JSON"
+    )
 
     def tables(self, name: str) -> dict[str, Any]:
         """The tables of ``[accounts.NAME]``; secrets are references to this block."""
@@ -61,7 +77,7 @@ class SyncAccount(Block):
             "mapping": {"default_country": self.default_country, **self.mapping},
         }
         for field, (table, key) in SECRETS.items():
-            if getattr(self, field) is not None:
+            if getattr(self, field).get_secret_value():
                 tables[table][key] = f"block:sync-account/{name}.{field}"
         return tables
 

@@ -94,9 +94,7 @@ async def show_fleet(found: list[Standing], started: int) -> str:
 async def sync_account(account: str, options: SyncOptions) -> Any:  # noqa: ANN401 - a state, of which Prefect makes its own
     """Sync one account of several that share a flow run; the task run is what the UI shows of it."""
     with discreet():
-        made = await sync_once(account, options, emit=emit)
-        await show(made)
-        return final_state(made)
+        return final_state(await sync_once(account, options, emit=emit, end=show))
 
 
 async def sync_together(accounts: Sequence[str], options: SyncOptions, at_once: int) -> State[int]:

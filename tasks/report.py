@@ -2,9 +2,14 @@
 
 import asyncio
 import logging
-from typing import Protocol, TypeVar
+import math
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import task
 from prefect.artifacts import (
     acreate_markdown_artifact,
@@ -13,14 +18,31 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectException
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
-from tasks.engine.report import Report, Status, markdown
+from tasks import logs
+from tasks.engine.attention import shown
+from tasks.engine.overview import headline, overview, summary
+from tasks.engine.report import Report, Status
 from tasks.engine.run import Run
+from tasks.engine.status import status
 from tasks.engine.steps import Progress, Steps
-from tasks.errors import VoipsyncError
-from tasks.outlets import discreet, guard
+from tasks.errors import LedgerUnavailable, VoipsyncError
+from tasks.outlets import discreet, guard, text_of
+
+log = logging.getLogger(__name__)
 
 
 class _OneLine(logging.Filter):
@@ -33,9 +55,19 @@ class _OneLine(logging.Filter):
         return True
 
 
+def _flow_run() -> dict[str, str]:
+    return {"flow_run": flow_run.id} if flow_run.id else {}
+
+
 guard()
+logs.arrange()
+logs.knowing(_flow_run)
 for _logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_logger).addFilter(_OneLine())
+
+
+WORTH_SHOWING = 50
+"""What is done so soon that nobody looks needs no bar."""
 
 
 class Shown(Protocol):
@@ -51,10 +83,17 @@ class Shown(Protocol):
 
 
 async def show_progress(steps: Shown) -> None:
-    """Show on the run's page in the Prefect UI how far it is, in percent of the contacts read so far."""
-    progress = steps.progress
-    percent = min(100.0, 100.0 * progress.read / progress.total) if progress.total else 0.0
-    about = f"{progress.read} of about {progress.total or '?'} contacts read, {progress.done} written"
+    """Show on the run's page in the Prefect UI how far it is, in percent of what was looked at so far."""
+    how = steps.progress
+    if steps.shown is None and how.done < WORTH_SHOWING:
+        return
+    percent = min(100.0, 100.0 * how.read / how.total) if how.total else 0.0
+    about = f"{how.read} of about {how.total or '?'} {how.what} read, {how.done} done"
+    about += f", {how.refused} refused" if how.refused else ""
+    if 0 < percent < 100:  # noqa: PLR2004 - percent
+        left = (time.time() - steps.run.started) * (100 - percent) / percent
+        about += f"; about {math.ceil(left / 60)} minutes left"
+    about += f"; {how.quota_left:,} requests of the day left" if how.quota_left is not None else ""
     if isinstance(steps.shown, UUID):
         await aupdate_progress_artifact(artifact_id=steps.shown, progress=percent, description=about)
     else:
@@ -64,23 +103,59 @@ async def show_progress(steps: Shown) -> None:
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 async def report(steps: Steps) -> Report:
-    """Record how the run ended, and show it in the Prefect UI as a table and as text."""
+    """Record how the run ended, and show it in the Prefect UI."""
+    return await show(steps)
+
+
+async def show(steps: Steps) -> Report:
+    """Record how the run ended, and show it in the Prefect UI, beside how its account stands."""
+    run = steps.run
     with discreet():
         made = await steps.conclude()
-    await show(made)
+    try:
+        how = partial(status, name=run.name, account=run.account, day=run.quota.day)
+        standing = await run.state.look(how)
+        await _show(made, standing, shown(run.account, run.findings.disputed))
+    except (PrefectException, httpx.HTTPError, LedgerUnavailable) as error:
+        log.warning("the run's report is not in the Prefect UI (%s): voipsync status has it", text_of(error))
     return made
 
 
-async def show(made: Report) -> None:
-    """Show a report in the Prefect UI as a table and as text."""
-    about = f"Sync of {made.account}: {made.status}, run {made.run_id}"
-    table = [{"entity": entity, **counts} for entity, counts in made.entities.items()]
-    await asyncio.gather(
-        acreate_table_artifact(table=table, key=f"report-{artifact_key(made.account)}", description=about),
-        acreate_markdown_artifact(
-            markdown(made), key=f"summary-{artifact_key(made.account)}", description=about
-        ),
-    )
+async def _show(made: Report, standing: Mapping[str, Any], disputed: Sequence[Mapping[str, Any]]) -> None:
+    """Make the artifacts; of a run that had nothing to do there is only its account's page."""
+    key, page = artifact_key(made.account), overview(standing, next_run=await _next_run())
+    making: list[Awaitable[UUID]] = [
+        acreate_markdown_artifact(page, key=f"overview-{key}", description=headline(standing))
+    ]
+    if not made.idle:
+        about = f"{made.mode} run {made.run_id} of {made.account}: {made.status}"
+        table = [
+            {"entity": entity, **{name: counts[name] for name in made.shown}}
+            for entity, counts in made.entities.items()
+        ]
+        page = summary(made, [*standing["attention"], *disputed])
+        making += [
+            acreate_table_artifact(table=table, key=f"report-{key}", description=about),
+            acreate_markdown_artifact(page, key=f"summary-{key}", description=about),
+        ]
+    await asyncio.gather(*making)
+
+
+async def _next_run() -> float | None:
+    """When the deployment that this run is of runs next, where it is of one."""
+    if not deployment.id:
+        return None
+    async with get_client() as client:
+        scheduled = await client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[UUID(deployment.id)])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=1,
+        )
+    due = scheduled[0].expected_start_time if scheduled else None
+    return due.timestamp() if due else None
 
 
 class Ended(Protocol):

@@ -124,6 +124,9 @@ class Destination(Section):
     """One HighLevel location."""
 
     base_url: ServiceUrl = "https://services.leadconnectorhq.com"
+    app_url: ServiceUrl = Field(
+        "https://app.gohighlevel.com", description="where people open HighLevel; agencies have their own"
+    )
     api_version: Literal["v3", "2021-07-28"] = "v3"
     location_id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     token: SecretReference | None = Field(

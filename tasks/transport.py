@@ -23,6 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
+from tasks import telemetry
 from tasks.errors import ApiError, Fatal, OutcomeUnknown, ServiceUnavailable
 from tasks.wire import USER_AGENT, distrusted, encoded, in_words, read_bounded, retry_after, trust
 
@@ -198,10 +199,12 @@ class Transport:
         if kind is not None:
             request.headers["Content-Type"] = kind
         started = self.clock()
-        answer = await self._answered(request, writes=writes, repeatable=repeatable)
-        refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever was asked
-        if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+        with telemetry.request(method, path, self.service) as tell:
             answer = await self._answered(request, writes=writes, repeatable=repeatable)
+            refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever was asked
+            if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+                answer = await self._answered(request, writes=writes, repeatable=repeatable)
+            tell(answer.status)
         self.tally.waited += self.clock() - started
         return answer
 
@@ -260,6 +263,7 @@ class Transport:
             raise _Again(f"no answer ({in_words(error)})") from error
         finally:
             self.pacer.observe(permit, status, headers)
+            telemetry.answered(self.service, status)
         return self._judge(status, headers, content, repeatable=repeatable)
 
     def _judge(self, status: int, headers: httpx.Headers, content: bytes, *, repeatable: bool) -> Answer:

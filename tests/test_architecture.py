@@ -56,6 +56,8 @@ FLOOR = {
     "tasks.mapping_settings": 9,
     "tasks.values": 10,
     "tasks.blocks": 11,  # a reference to a block is resolved there, and only then is it imported
+    "tasks.logs": 9,
+    "tasks.telemetry": 8,
     "tasks.outlets": 10,
     "tasks.redaction": 11,
     "tasks.together": 11,

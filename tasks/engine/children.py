@@ -169,7 +169,7 @@ class ChildWriter:
     ) -> None:
         """Write what is to be written; ``came``: what an earlier sending turned out to have written."""
         for name in found.conflicts:
-            self.run.findings.remark(self.kind.entity, f"{name} left as a person wrote it at the destination")
+            self.run.findings.dispute(self.kind.entity, name, before.source_id, self._place().contact_id)
         assert before.destination_id is not None  # noqa: S101 - narrows the type
         sent = outcome.changing(before, ours, fingerprint, theirs=theirs, write=found.write)
         try:
@@ -255,6 +255,7 @@ class ChildWriter:
     async def _reject(
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
+        self.run.findings.refuse(before.entity, before.source_id, error.reason)
         kept = outcome.rejected(before, error, payload, fingerprint)
         await self._save(kept, None, deed(kept, "rejected", None, payload))
 

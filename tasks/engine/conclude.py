@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, update
 
+from tasks import telemetry
 from tasks.engine.remedies import in_words
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
@@ -65,6 +66,15 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
         run.journal.history.prune(connection)
 
     await run.state.do(end)
+    telemetry.ended(
+        run.name,
+        run.kind,
+        status,
+        seconds=report.seconds,
+        quota_left=run.quota.day_left,
+        entities=entities,
+        open_states=OPEN,
+    )
     return report
 
 

@@ -91,7 +91,7 @@ class ContactWriter:
         found = give_up(found, stale, theirs)
         add, remove = merge_tags(base, ours, theirs)
         remove = [tag for tag in remove if not any(tag in other.get("tags", ()) for other in others)]
-        self._tell(found)
+        self._tell(before, contact_id, found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
             before, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, remove_tags=remove
@@ -153,7 +153,7 @@ class ContactWriter:
         by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
         conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
         found = replace(found, conflicts=tuple(conflicts))
-        self._tell(found)
+        self._tell(before, contact_id, found)
         brought = {tag for other in others for tag in own_tags(other)}
         foreign = [tag for tag in ours.get("tags", []) if tag not in add and tag not in brought]
         content = {**ours, "foreign_tags": foreign}
@@ -233,6 +233,7 @@ class ContactWriter:
         deeds: Sequence[Deed] = (),
     ) -> Record:
         """Keep a refused record; ``deeds``: what of it was done all the same."""
+        self.run.findings.refuse("contacts", before.source_id, error.reason)
         kept = outcome.rejected(before, error, payload, fingerprint)
         return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
 
@@ -369,9 +370,9 @@ class ContactWriter:
         write = {name: value for name, value in found.write.items() if name != "companyName"}
         return Merge(write, found.conflicts)
 
-    def _tell(self, found: Merge) -> None:
+    def _tell(self, record: Record, contact_id: str, found: Merge) -> None:
         for name in found.conflicts:
-            self.run.findings.remark("contacts", f"{name} left as a person wrote it at the destination")
+            self.run.findings.dispute("contacts", name, record.source_id, contact_id)
 
     async def _save(
         self,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tasks.settings import ENTITIES
+
+log = logging.getLogger(__name__)
 
 Status = Literal["ok", "degraded", "failed"]
 COUNTS = (
@@ -26,6 +30,18 @@ COUNTS = (
 """Each record read is in exactly one of the others; `recovered` may also count an earlier run's write."""
 OPEN = ("rejected", "waiting", "unresolved", "ambiguous")
 """What keeps a run from being ok: taken from the ledger when the run ends."""
+SHOWN = 25
+"""Records that need a person and are named one by one, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A record that a person should look at: ids only, of it and of the contacts that it is about."""
+
+    entity: str
+    source_id: str
+    reason: str
+    contacts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +56,10 @@ class Findings:
     open_remarks: set[tuple[str, str]] = field(default_factory=set)
     """Those about records that are not settled: they are told before the others."""
     warnings: list[str] = field(default_factory=list)
+    disputed: list[Case] = field(default_factory=list)
+    """Records of which a field was changed on both sides and a person's value stands, or some of them."""
+    refused: int = 0
+    """Records that the destination refused in this run."""
     degraded: bool = False
 
     def count(self, entity: str, outcome: str, number: int = 1) -> None:
@@ -51,6 +71,20 @@ class Findings:
         self.remarks[entity, sentence] += number
         if still_open:
             self.open_remarks.add((entity, sentence))
+
+    def refuse(self, entity: str, source_id: str, reason: str) -> None:
+        """Note that the destination refused a record; the first ones are logged."""
+        self.refused += 1
+        if self.refused <= SHOWN:
+            about = {"entity": entity, "source_id": source_id}
+            log.warning("%s: %s is refused (%s)", entity, source_id, reason, extra=about)
+
+    def dispute(self, entity: str, name: str, source_id: str, contact_id: str) -> None:
+        """Note that a field was changed on both sides, and that a person's value stands."""
+        self.remark(entity, f"{name} left as a person wrote it at the destination")
+        case = Case(entity, source_id, "changed_on_both_sides", (contact_id,))
+        if len(self.disputed) < SHOWN and case not in self.disputed:
+            self.disputed.append(case)
 
     def warn(self, sentence: str, *, degrades: bool = False) -> None:
         """Note something about the run."""
@@ -77,6 +111,19 @@ class Report:
     warnings: list[str]
     seconds: float
 
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do; what an earlier run left open may still be."""
+        done = any(counts.get(name) for counts in self.entities.values() for name in DONE)
+        return self.status != "failed" and not done
+
+    @property
+    def shown(self) -> list[str]:
+        """The counts that say something: `read`, and those that are not nothing throughout."""
+        return [
+            name for name in COUNTS if name == "read" or any(one.get(name) for one in self.entities.values())
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """The JSON document of the interface."""
         return {
@@ -89,6 +136,21 @@ class Report:
             "warnings": self.warnings,
             "seconds": self.seconds,
         }
+
+
+DONE = ("created", "adopted", "updated", "deleted", "recovered")
+WRITTEN = ("created", "updated", "deleted")
+
+
+def written(report: Mapping[str, Any]) -> int:
+    """How many records a run wrote, by its report as it is kept."""
+    return sum(counts.get(name, 0) for counts in report.get("entities", {}).values() for name in WRITTEN)
+
+
+def sent(report: Mapping[str, Any]) -> int:
+    """How many requests a run sent to the destination, by its report as it is kept."""
+    counted = report.get("requests", {})
+    return int(counted.get("destination_reads", 0) + counted.get("destination_writes", 0))
 
 
 def entity_counts(findings: Findings, open_records: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
@@ -110,7 +172,7 @@ def cost(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     """The report for people, as markdown."""
-    shown = [name for name in COUNTS if any(report.entities[entity].get(name) for entity in report.entities)]
+    shown = report.shown
     lines = [
         f"**{report.account}**: {report.status} · {report.mode} · {report.seconds:.1f} s · `{report.run_id}`",
         "",

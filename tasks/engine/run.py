@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, insert, update
 
+from tasks import logs, telemetry
 from tasks.engine.report import Findings
 from tasks.engine.signals import stop_on_signals
 from tasks.engine.subject import Subject
@@ -281,6 +282,7 @@ async def open_run(
         LedgerUnavailable: the state database cannot be used.
     """
     account = settings.account(name)
+    telemetry.start()
     webhooks = Webhooks(account.mapping.routes, where=f"accounts.{name}.mapping.routes")
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
@@ -340,7 +342,12 @@ async def open_run(
                     routes_from=await database.look(lambda connection: _routes_from(connection, name)),
                 )
                 await database.do(lambda connection: _begin(connection, run))
-                with stop_on_signals(run.stop):
+                about_it = {"run": run_id, "account": name}
+                with (
+                    stop_on_signals(run.stop),
+                    logs.about(**about_it),
+                    telemetry.span(f"run {kind}", kind=kind, **about_it),
+                ):
                     yield run
             finally:
                 await source_wire.close()

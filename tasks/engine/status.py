@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tasks.engine.report import OPEN
+from tasks.engine import attention
+from tasks.engine.remedies import remedy
+from tasks.engine.report import OPEN, sent, written
 from tasks.errors import Busy
 from tasks.ledger import effects, migrate, records
 from tasks.ledger.database import opened
@@ -19,8 +21,7 @@ from tasks.ledger.tables import leases, runs
 from tasks.settings import Account, State
 
 LAST_RUNS = 5
-SYNCS_NOTHING = ("link", "plan", "verify")
-"""Kinds of runs after which an account is as it was."""
+_HOUR, _DAY = 3_600.0, 86_400.0
 
 
 def refuse_if_held(url: str, account: Account) -> None:
@@ -48,27 +49,35 @@ def standings(state: State, accounts: Mapping[str, Account]) -> list[dict[str, A
         ]
 
 
-def status(connection: Connection, name: str, account: Account) -> dict[str, Any]:
-    """Return what ``voipsync status --json`` shows of one account."""
+def status(
+    connection: Connection, name: str, account: Account, *, day: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """Return what ``voipsync status --json`` shows of one account.
+
+    Args:
+        connection: the ledger's.
+        name: the account's.
+        account: its configuration.
+        day: what is known of the location's day; None: what the last run left of it.
+    """
     last = connection.execute(
         select(runs).where(runs.c.account == name).order_by(runs.c.started_at.desc()).limit(LAST_RUNS)
     ).all()
-    succeeded = connection.execute(
-        select(runs.c.finished_at)
-        .where(
-            runs.c.account == name,
-            runs.c.kind.not_in(SYNCS_NOTHING),
-            runs.c.status.in_(("ok", "degraded")),
-        )
+    synced = connection.execute(
+        select(runs.c.started_at, runs.c.finished_at)
+        .where(runs.c.account == name, runs.c.kind == "sync", runs.c.status.in_(("ok", "degraded")))
         .order_by(runs.c.finished_at.desc())
         .limit(1)
-    ).scalar()
+    ).first()
     counts = records.count_by_state(connection, name)
     location = account.destination.location_id
-    usage = connection.execute(select(leases.c.usage).where(leases.c.name == location)).scalar() or {}
+    if day is None:
+        usage = connection.execute(select(leases.c.usage).where(leases.c.name == location)).scalar() or {}
+        day = usage.get("day")
     return {
         "account": name,
-        "synced_seconds_ago": None if succeeded is None else round(time.time() - succeeded, 1),
+        "synced_seconds_ago": None if synced is None else round(time.time() - synced.finished_at, 1),
+        "as_of": None if synced is None else synced.started_at,
         "records": {
             entity: {state: number for (one, state), number in sorted(counts.items()) if one == entity}
             for entity in sorted({entity for entity, _ in counts})
@@ -76,10 +85,12 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
         "open": sum(number for (_, state), number in counts.items() if state in OPEN),
         "open_effects": sum(number for _, _, number, _ in effects.count_open(connection, name)),
         "rejected": [
-            {"entity": entity, "reason": reason, "records": number}
+            {"entity": entity, "reason": reason, "records": number, "remedy": remedy(reason)}
             for entity, reason, number in records.count_rejects(connection, name)
         ],
-        "quota": {"day_limit": usage["day"][0], "day_left": usage["day"][1]} if usage.get("day") else None,
+        "attention": attention.shown(account, attention.cases(connection, name)),
+        "quota": None if day is None else _quota(day),
+        "requests_by_hour": _requests_by_hour(connection, name),
         "running": (holder(connection, location) or {}).get("run"),
         "runs": [
             {
@@ -89,8 +100,29 @@ def status(connection: Connection, name: str, account: Account) -> dict[str, Any
                 "status": run.status,
                 "started_at": run.started_at,
                 "seconds": None if run.finished_at is None else round(run.finished_at - run.started_at, 3),
+                "written": written(run.report or {}),
                 "warnings": (run.report or {}).get("warnings", []),
             }
             for run in last
         ],
     }
+
+
+def _quota(day: Sequence[float]) -> dict[str, Any]:
+    """The location's day: all of it is left where the one that is known is over."""
+    limit, left, ends = int(day[0]), int(day[1]), day[2]
+    over = ends <= time.time()
+    return {"day_limit": limit, "day_left": limit if over else left, "day_ends_at": None if over else ends}
+
+
+def _requests_by_hour(connection: Connection, name: str) -> list[int]:
+    """Requests to the destination by hour of the day in UTC, as far as it is over."""
+    now = time.time()
+    midnight = now - now % _DAY
+    hours = [0] * (int((now - midnight) // _HOUR) + 1)
+    of_today = select(runs.c.started_at, runs.c.report).where(
+        runs.c.account == name, runs.c.started_at >= midnight, runs.c.report.is_not(None)
+    )
+    for started_at, report in connection.execute(of_today):
+        hours[int((started_at - midnight) // _HOUR)] += sent(report)
+    return hours

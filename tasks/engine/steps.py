@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.ledger import facts
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
+from tasks.telemetry import traced
 from tasks.together import together
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: contacts read, contacts the source says it has, contacts brought there."""
+    """How far a run is, and what of.
+
+    Attributes:
+        read: looked at so far.
+        total: how many there are, as far as is known.
+        done: settled so far.
+        refused: of those, how many the destination refused.
+        quota_left: requests left of the location's day.
+        what: is counted.
+    """
 
     read: int = 0
     total: int | None = None
     done: int = 0
+    refused: int = 0
+    quota_left: int | None = None
+    what: str = "contacts"
 
 
 Watcher = Callable[[Progress], None]
@@ -102,6 +115,7 @@ class Steps:
         # where others may still come, some wait for them
         self.met = self.writer.resolver.at_end = not isinstance(self.reader, Reader)
 
+    @traced
     async def prepare(self) -> int:
         """Establish the truth about what an earlier run left unknown."""
         await Parting(self.run).settle()
@@ -111,6 +125,7 @@ class Steps:
         """Establish the truth about writes whose outcome is not recorded; return how many there were."""
         return await settle(self.run, self.writer)
 
+    @traced
     async def read(self) -> Batch | None:
         """Read on until there is a batch of changes; None at the end. The location is met meanwhile."""
         if self.met:
@@ -119,11 +134,13 @@ class Steps:
         batch, _ = await together([self.reader.next(), self.run.meet()])
         return batch
 
+    @traced
     async def map(self, batch: Batch) -> Work:
         """What the destination should hold; the mapping is checked against the location before that."""
         location = await self.run.learn()
         return Work(bundles(batch, self.run.rules.at(location.users, location.kinds)), batch.read)
 
+    @traced
     async def write(self, work: Work) -> int:
         """Bring it there, after those in more of a hurry."""
         await self.run.step_aside()
@@ -133,8 +150,11 @@ class Steps:
         await self.writer.load(work.bundles, advance=self.advance)
         await self.reader.written(work.read - {one.contact_id for one in self.writer.resolver.put_off})
         await self.effects.perform()
+        how = self.progress
+        log.info("%s contacts done, %s of %s read", how.done, how.read, how.total or "?")
         return len(work.bundles)
 
+    @traced
     async def finish(self) -> int:
         """Delete what vanished, establish the truth about what is unknown, do what routes have open."""
         await self.writer.finish(advance=self.advance)
@@ -160,10 +180,12 @@ class Steps:
     @property
     def progress(self) -> Progress:
         """How far the run is."""
+        refused, left = self.run.findings.refused, self.run.quota.day_left
         if self.expected is not None:
-            return Progress(self.done, self.expected, self.done)
-        return Progress(self.reader.walk.rows, self.reader.walk.total, self.done)
+            return Progress(self.done, self.expected, self.done, refused, left)
+        return Progress(self.reader.walk.rows, self.reader.walk.total, self.done, refused, left)
 
+    @traced
     async def conclude(self) -> Report:
         """Keep the run's report."""
         report = await conclude(self.run, self.error)
@@ -212,7 +234,12 @@ async def turn(steps: Steps) -> None:
 
 
 async def sync_once(
-    account: str, options: SyncOptions, settings: Settings | None = None, *, emit: Emitter | None = None
+    account: str,
+    options: SyncOptions,
+    settings: Settings | None = None,
+    *,
+    emit: Emitter | None = None,
+    end: Callable[[Steps], Awaitable[Report]] = Steps.conclude,
 ) -> Report:
     """Run one sync of an account, all steps one after the other, and return its report."""
     async with open_steps(account, options, settings) as steps:
@@ -221,4 +248,4 @@ async def sync_once(
             await turn(steps)
         except (Fatal, ApiError) as error:
             steps.error = error
-        return await steps.conclude()
+        return await end(steps)

@@ -100,6 +100,11 @@ class Quota:
         """Requests left of the day, the reserve included."""
         return max(0, self._day.left)
 
+    @property
+    def day(self) -> list[float]:
+        """What is known of the day: its requests, those left, when it ends, and whether that was told."""
+        return self._day.tell()
+
     async def permit(self) -> int:
         """Wait until one more request may leave, behind all who asked before.
 

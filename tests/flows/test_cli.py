@@ -253,10 +253,10 @@ def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
 
     found = {" ".join(one) for one in commands()}
     assert found == {
-        "", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
+        "", "apply", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
         "auth voipstudio", "auth voipstudio login", "call", "db", "db upgrade", "demo", "doctor", "link",
-        "operations", "review", "sandbox", "sandbox serve", "status", "sync",
-        "plan", "apply", "explain", "undo", "verify", "retry", "backfill",
+        "operations", "plan", "report", "review", "sandbox", "sandbox serve", "status", "sync",
+        "explain", "undo", "verify", "retry", "backfill",
     }  # fmt: skip
 
 

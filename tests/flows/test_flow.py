@@ -140,13 +140,32 @@ def test_the_report_and_the_progress_are_artifacts(sound: Story) -> None:
         "report-sound": "table",
         "summary-sound": "markdown",
         "progress-sound": "progress",
+        "overview-sound": "markdown",
     }
     report = sound.ran.json
     rows = {row.pop("entity"): row for row in json.loads(by_key["report-sound"]["data"])}
-    assert rows == report["entities"]
+    said = {
+        entity: {name: counts[name] for name in rows[entity]} for entity, counts in report["entities"].items()
+    }
+    assert rows == said
+    assert sum(map(sum, (row.values() for row in rows.values()))) == sum(
+        number for counts in report["entities"].values() for number in counts.values()
+    )
     assert report["run_id"] in by_key["summary-sound"]["data"]
     assert f"| contacts | {report['entities']['contacts']['read']} |" in by_key["summary-sound"]["data"]
     assert float(by_key["progress-sound"]["data"]) == 100.0
+    assert report["run_id"] in by_key["overview-sound"]["data"]
+
+
+def test_a_run_without_anything_to_do_leaves_its_accounts_page_alone(sound: Story, api: Api) -> None:
+    ran = sound.command.run("sync", "sound", "--json", VOIPSYNC_LOG_FORMAT="json")
+    assert ran.json["requests"]["destination_writes"] == 0
+    shown = [one for one in api.filter("artifacts") if ran.json["run_id"] in json.dumps(one)]
+    assert [one["key"] for one in shown] == ["overview-sound"]
+    logged = [json.loads(line) for line in ran.err.splitlines()]
+    (ended,) = [line for line in logged if line["message"].endswith("of sound: ok")]
+    assert (ended["run"], ended["account"]) == (ran.json["run_id"], "sound")
+    assert ended["flow_run"] in {line.get("flow_run") for line in logged if line["logger"] != ended["logger"]}
 
 
 def test_prefect_is_told_nothing_about_people(sound: Story) -> None:
