@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from tasks.alerts import tell
 from tasks.engine.report import Report, markdown
 from tasks.engine.steps import Steps
 from tasks.errors import VoipsyncError
@@ -53,6 +54,7 @@ async def report(steps: Steps) -> Report:
     """Record how the run ended, and show it in the Prefect UI as a table and as text."""
     with discreet():
         made = await steps.conclude()
+        await tell(steps.run, made)
     await show(made)
     return made
 

@@ -24,13 +24,14 @@ PROJECT = Path(__file__).parents[1]
 PACKAGES = ("deployments", "flows", "tasks", "sandbox")
 SHELL = frozenset(
     {
+        "tasks.alerts",
+        "tasks.events",
         "tasks.extract",
-        "tasks.transform",
+        "tasks.fleet",
         "tasks.load",
         "tasks.plan",
-        "tasks.events",
         "tasks.report",
-        "tasks.fleet",
+        "tasks.transform",
     }
 )
 KNOWS_PREFECT = SHELL | {"tasks.blocks"}
