@@ -28,6 +28,7 @@ SHELL = frozenset(
         "tasks.events",
         "tasks.extract",
         "tasks.fleet",
+        "tasks.late",
         "tasks.load",
         "tasks.plan",
         "tasks.report",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -172,13 +172,21 @@ async def turn(steps: Steps) -> None:
 
 
 async def sync_once(
-    account: str, options: SyncOptions, settings: Settings | None = None, *, emit: Emitter | None = None
+    account: str,
+    options: SyncOptions,
+    settings: Settings | None = None,
+    *,
+    emit: Emitter | None = None,
+    tell: Callable[[Run, Report], Awaitable[None]] | None = None,
 ) -> Report:
-    """Run one sync of an account, all steps one after the other, and return its report."""
+    """Run one sync of an account, all steps one after the other, tell of it and return its report."""
     async with open_steps(account, options, settings) as steps:
         steps.effects.emit = emit
         try:
             await turn(steps)
         except (Fatal, ApiError) as error:
             steps.error = error
-        return await steps.conclude()
+        made = await steps.conclude()
+        if tell:
+            await tell(steps.run, made)
+        return made
