@@ -17,6 +17,8 @@ from deployments.bootstrap import POOL_TYPES, Wanted, bootstrap
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
 
+ALERTS = "VOIPSYNC_ALERTS_URL"
+"""Where alerts are posted, if nothing else is said."""
 PROJECT = Path(__file__).parents[1]
 
 
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--notify",
         metavar="REFERENCE",
         help='where alerts are posted as JSON {"text": ...}, as Slack, Teams and others take it: ${NAME}, '
-        "file:PATH or block:secret/NAME that holds the address",
+        "file:PATH or block:secret/NAME that holds the address (default: ${VOIPSYNC_ALERTS_URL}, where set)",
     )
     alerts.add_argument(
         "--notify-block",
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
     chosen = parser.parse_args(arguments)
+    if not (chosen.notify or chosen.notify_block) and os.environ.get(ALERTS):
+        chosen.notify = f"${{{ALERTS}}}"
     if not os.environ.get("PREFECT_API_URL"):
         parser.error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
     wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block)
