@@ -16,8 +16,10 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 
 from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, SILENCE_SECONDS, STATE, SYNCED
 
+FLOWS = ("sync", "verify", "retry", "backfill", "plan", "apply", "fleet", "shard")
+"""Ours: others on the same server may have slower hearts."""
 HEARTBEAT_SECONDS = 30
-"""As in prefect.yaml, PREFECT_FLOWS_HEARTBEAT_FREQUENCY."""
+"""As in prefect.yaml, and for commands in `flows.cli_run`."""
 LOST_SECONDS = 3 * HEARTBEAT_SECONDS
 """A run that has shown no sign of life for so long died with its worker."""
 PENDING_SECONDS = 300
@@ -98,7 +100,7 @@ def automations(block: UUID | None) -> list[AutomationCore]:
         ),
         _dead(
             "voipsync: a run without heartbeat has crashed",
-            {"prefect.flow-run.heartbeat"},
+            {"prefect.flow-run.heartbeat", "prefect.flow-run.Running"},
             {"prefect.flow-run.heartbeat", *ENDED, *RESTING},
             LOST_SECONDS,
             f"no sign of life for {LOST_SECONDS} s: it died with its worker",
@@ -139,6 +141,7 @@ def _dead(name: str, after: set[str], expect: set[str], seconds: int, message: s
             after=after,
             expect=expect,
             match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
             for_each={"prefect.resource.id"},
             threshold=1,
             within=timedelta(seconds=seconds),

@@ -16,6 +16,7 @@ import click
 
 from flows.cli_auth import auth
 from flows.cli_doctor import doctor
+from flows.cli_init import init
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
 from flows.cli_review import link, review
@@ -203,6 +204,7 @@ main.add_command(review)
 main.add_command(link)
 main.add_command(plan)
 main.add_command(apply)
+main.add_command(init)
 
 if __name__ == "__main__":
     main()

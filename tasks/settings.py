@@ -208,7 +208,8 @@ def load(path: Path | None = None) -> Settings:
             chosen = Path("the environment")
         else:
             raise ConfigurationError(
-                f"no configuration at {chosen}: copy voipsync.example.toml there, or give --config FILE"
+                f"no configuration at {chosen}: `voipsync init` writes one (voipsync.example.toml shows "
+                "all of it), or give --config FILE"
             ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
@@ -216,10 +217,19 @@ def load(path: Path | None = None) -> Settings:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{chosen} is not valid TOML: {error}") from None
+    return of_tables(raw, str(chosen))
+
+
+def of_tables(tables: Mapping[str, Any], where: str) -> Settings:
+    """The configuration that a file's tables and the environment are.
+
+    Raises:
+        ConfigurationError: a key is unknown or has a wrong value.
+    """
     try:
-        settings = Settings(**raw)
+        settings = Settings(**tables)
     except ValidationError as error:
-        raise ConfigurationError(f"{chosen}: {_first_problem(error)}") from None
+        raise ConfigurationError(f"{where}: {_first_problem(error)}") from None
     _check_shared_locations(settings.accounts)
     return settings
 
