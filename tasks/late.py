@@ -7,14 +7,14 @@ nothing would be synced; our lease is free at once, or after ten seconds.
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Crashed
 
 from tasks.engine.report import Report
 from tasks.engine.status import sync_under_way
@@ -25,6 +25,8 @@ from tasks.settings import load
 log = logging.getLogger(__name__)
 
 PAGE = 200
+LOST_SECONDS = 90.0
+"""A run takes its lease, or stands in line for it, long before that."""
 
 
 async def superseded(account: str, options: SyncOptions) -> State[Report] | None:
@@ -38,7 +40,14 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
         log.warning("late runs of this schedule are not cancelled: %s", text_of(error))
     settings = load()
     other = await asyncio.to_thread(sync_under_way, settings.state, account, settings.account(account))
-    return Completed(name="Skipped", message=f"run {other} does this one's work") if other else None
+    if other:
+        return Completed(name="Skipped", message=f"run {other} does this one's work")
+    try:
+        if dead := await _bury(account):
+            log.info("%d runs of this schedule are called crashed: nobody else syncs the account", dead)
+    except Exception as error:  # noqa: BLE001 - they are shown as running, and that is all
+        log.warning("dead runs of this schedule are not called crashed: %s", text_of(error))
+    return None
 
 
 async def _collapse() -> int:
@@ -60,6 +69,35 @@ async def _collapse() -> int:
                 await client.set_flow_run_state(one, ours)
             done.update(found)
     return len(done)
+
+
+async def _bury(account: str) -> int:
+    """Call those crashed that Prefect shows as under way for long, while nobody else syncs the account.
+
+    An automation does so where no sign of life comes any more. Where the server died with the run, it never
+    heard of one.
+    """
+    if flow_run.deployment_id is None:
+        return 0
+    open_ = {
+        "deployment_id": {"any_": [flow_run.deployment_id]},
+        "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
+        "expected_start_time": {"before_": datetime.now(UTC) - timedelta(seconds=LOST_SECONDS)},
+    }
+    dead = 0
+    async with get_client() as client:
+        for one in await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate(open_), limit=PAGE
+        ):
+            began = one.start_time or one.expected_start_time
+            lost = began and datetime.now(UTC) - began > timedelta(seconds=LOST_SECONDS)
+            mode = (one.parameters.get("options") or {}).get("mode", "incremental")
+            same = (one.parameters.get("account"), mode) == (account, "incremental")
+            if lost and same and str(one.id) != flow_run.id:
+                ours: State[None] = Crashed(message="it died: nobody but its successor syncs the account")
+                await client.set_flow_run_state(one.id, ours, force=True)
+                dead += 1
+    return dead
 
 
 async def _more(client: PrefectClient, due: FlowRunFilter, done: set[UUID]) -> list[UUID]:
