@@ -16,7 +16,7 @@ from deployments.bootstrap import POOL
 from flows.cli_run import PREFECT
 
 PROJECT = Path(__file__).parents[2]
-COMING = {"verify", "retry", "backfill", "plan", "apply"}
+COMING = {"verify", "retry", "backfill"}
 """Flows that are being written."""
 KEYS: dict[str, set[str]] = {
     "file": {"name", "prefect-version", "definitions", "build", "push", "pull", "deployments"},
