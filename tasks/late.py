@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Crashed
 
 from tasks.engine.report import Report
@@ -52,10 +52,10 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
 
 async def _collapse() -> int:
     """Cancel the runs that this one's schedule made and nobody has started, though they are due."""
-    if flow_run.deployment_id is None:
+    if deployment.id is None:
         return 0
     due = {
-        "deployment_id": {"any_": [flow_run.deployment_id]},
+        "deployment_id": {"any_": [deployment.id]},
         "state": {"type": {"any_": ["SCHEDULED"]}},
         "expected_start_time": {"before_": datetime.now(UTC)},
     }
@@ -77,10 +77,10 @@ async def _bury(account: str) -> int:
     An automation does so where no sign of life comes any more. Where the server died with the run, it never
     heard of one.
     """
-    if flow_run.deployment_id is None:
+    if deployment.id is None:
         return 0
     open_ = {
-        "deployment_id": {"any_": [flow_run.deployment_id]},
+        "deployment_id": {"any_": [deployment.id]},
         "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
         "expected_start_time": {"before_": datetime.now(UTC) - timedelta(seconds=LOST_SECONDS)},
     }

@@ -70,7 +70,7 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
                 flow = await client.create_flow_from_name("late")
                 every = {"schedule": {"interval": 1}, "active": True}
                 deployment = await client.create_deployment(flow, "late", schedules=[every])
-                monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__DEPLOYMENT_ID", str(deployment))
+                monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", str(deployment))
                 ago = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=5))
                 own = await client.create_flow_run_from_deployment(deployment, state=ago)
                 dead = [
