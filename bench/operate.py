@@ -34,6 +34,8 @@ P95, RECOVERY = 75.0, 150.0
 ZOMBIE = 150.0
 """Seconds within which a run that died must not be shown as running any more."""
 PATIENCE = 300.0
+AWAY = 240.0
+"""Seconds without a worker."""
 LATE = 60.0
 """Seconds after which a run that was due and has not begun is called piled up."""
 PAGE = 200
@@ -82,6 +84,8 @@ def live(sizes: Sizes, tell: Tell) -> list[Row]:
         for what, which in (("worker", stage.worker), ("server", stage.server)):
             tell(f"the {what} dies in the middle of a run")
             rows.append(_death(stage, what, which.kill))
+        tell(f"the worker is away for {AWAY / 60:.0f} minutes")
+        rows.append(_return(stage))
         tell("what has become of the runs")
         time.sleep(max(0.0, ZOMBIE - 60))
         rows.append(_left(stage))
@@ -133,6 +137,27 @@ def _death(stage: Stage, what: str, kill: Callable[[], int]) -> Row:
         f"{took:.0f} s ({killed} processes killed, started again after {RESTART:.0f} s)",
         "the next minute",
         took <= RECOVERY,
+    )
+
+
+def _return(stage: Stage) -> Row:
+    """No worker for some minutes: one of the runs that came due meanwhile does the work of them all."""
+    stage.worker.stop()
+    email, before = stage.new_contact(), {one["id"] for one in stage.runs()}
+    time.sleep(AWAY)
+    stage.worker.start()
+    at = time.monotonic()
+    while email not in stage.delivered() and time.monotonic() < at + PATIENCE:
+        time.sleep(0.5)
+    took = time.monotonic() - at
+    time.sleep(LATE / 2)
+    names = Counter(one["state_name"] for one in stage.runs() if one["id"] not in before)
+    return Row(
+        f"no worker for {AWAY / 60:.0f} minutes",
+        f"≤ {P95:.0f} s after its return; late runs are collapsed",
+        f"{took:.0f} s; " + ", ".join(f"{number} {name}" for name, number in names.most_common()),
+        "the start of a worker and of one run",
+        took <= P95 and names["Collapsed"] + names["Skipped"] > 0,
     )
 
 

@@ -29,6 +29,7 @@ class Supervised:
 
     def start(self) -> None:
         """Start it and keep it running."""
+        self._over.clear()
         self._start()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -53,7 +54,7 @@ class Supervised:
         return len(tree)
 
     def stop(self) -> None:
-        """End it for good."""
+        """End it, until it is started again."""
         self._over.set()
         if self._watcher:
             self._watcher.join()
