@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -124,8 +125,8 @@ def init(
 ) -> None:
     """Write a commented voipsync.toml, asking for what it needs and trying each answer at the services.
 
-    No secret is asked for or written: only references to where they are. Nothing is written at either
-    service, and a file that is there is not overwritten.
+    No secret is asked for or written, only references to them. Nothing is written at either service, and no
+    file is overwritten.
     """
     if out.exists():
         raise ConfigurationError(f"{out} is there already: move it away, or give --out FILE")
@@ -133,6 +134,8 @@ def init(
     name = template or interview.choice()
     interview.template = TEMPLATES[name]
     names = accounts or interview.names()
+    if wrong := [one for one in names or ("",) if not re.fullmatch(configuration.ACCOUNT_NAME, one)]:
+        raise ConfigurationError(f"--account: {wrong[0]!r} is no name: lower-case letters, digits, - and _")
     if len(names) > 1 and not interview.template.several:
         raise ConfigurationError("--account: for several accounts take --template locations")
     text = interview.hold(names, state_url)

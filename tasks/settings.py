@@ -33,7 +33,7 @@ ACTIVITIES: tuple[Entity, ...] = ("notes", "tasks", "appointments")
 Stream = Literal["auto", "on", "off"]
 
 _STATE_URL = "VOIPSYNC_STATE__URL"
-_ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
 class State(Section):
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     )
 
     state: State = State()
-    accounts: dict[Annotated[str, Field(pattern=_ACCOUNT_NAME)], Account] = {}
+    accounts: dict[Annotated[str, Field(pattern=ACCOUNT_NAME)], Account] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         """
         if name in self.accounts:
             return self.accounts[name]
-        if "PREFECT_API_URL" in os.environ and re.fullmatch(_ACCOUNT_NAME, name):
+        if "PREFECT_API_URL" in os.environ and re.fullmatch(ACCOUNT_NAME, name):
             return _from_block(name)
         known = ", ".join(sorted(self.accounts)) or "none is configured"
         raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")

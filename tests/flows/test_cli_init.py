@@ -106,6 +106,7 @@ def test_the_environment_answers_too(place: Path, box: Box) -> None:
         ({"timezone": "Europe/Londn"}, "accounts.acme.source.timezone: is no IANA time zone"),
         ({"api_key": "0123456789abcdef0123"}, "a reference, ${NAME}, file:PATH"),
         ({"location_id": ""}, "--location-id: is missing"),
+        ({"account": "Acme"}, "--account: 'Acme' is no name"),
     ],
 )
 def test_a_wrong_answer_writes_nothing(place: Path, box: Box, changes: dict[str, str], told: str) -> None:
