@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.no_deploy:
         return 0
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    return subprocess.run(prefect, cwd=PROJECT, check=False).returncode  # noqa: S603 - ourselves
+    here = {**os.environ, "PWD": str(PROJECT)}  # prefect.yaml asks for it, and not only shells start us
+    return subprocess.run(prefect, cwd=PROJECT, env=here, check=False).returncode  # noqa: S603 - ourselves
 
 
 if __name__ == "__main__":
