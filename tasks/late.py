@@ -36,6 +36,8 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
     try:
         if late := await _collapse():
             log.info("%d late runs of this schedule are cancelled: this one does their work", late)
+        if newer := await _newer():
+            return Completed(name="Skipped", message=f"flow run {newer}, due later, does this one's work")
     except Exception as error:  # noqa: BLE001 - then each of them starts, and ends at once
         log.warning("late runs of this schedule are not cancelled: %s", text_of(error))
     settings = load()
@@ -69,6 +71,29 @@ async def _collapse() -> int:
                 await client.set_flow_run_state(one, ours)
             done.update(found)
     return len(done)
+
+
+async def _newer() -> UUID | None:
+    """Return a run of this one's schedule that is due, too, and later than this one, and taken by a worker.
+
+    Of runs that start together the latest is so never ended by this, and each of the others is.
+    """
+    if deployment.id is None or flow_run.id is None:
+        return None
+    async with get_client() as client:
+        own = await client.read_flow_run(UUID(flow_run.id))
+        if not own.auto_scheduled or own.expected_start_time is None:
+            return None
+        taken = {
+            "deployment_id": {"any_": [deployment.id]},
+            "state": {"type": {"any_": ["PENDING", "RUNNING"]}},
+            "expected_start_time": {
+                "after_": own.expected_start_time + timedelta(milliseconds=1),
+                "before_": datetime.now(UTC),
+            },
+        }
+        found = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(taken), limit=PAGE)
+    return next((one.id for one in found if one.auto_scheduled), None)
 
 
 async def _bury(account: str) -> int:
