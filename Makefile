@@ -30,7 +30,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows sandbox bench
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows sandbox bench deployments
 
 # No part of `test`, for it asks the advisory service; what could not be asked about is not counted as clean.
 audit: $(DEVELOPMENT)

@@ -10,8 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from bench import cost, failures, memory, pace, unchanged
+from bench import cost, failures, memory, operate, pace, unchanged
 from bench.scene import Sizes, Tell
 from bench.table import Row, show
 
@@ -26,14 +27,22 @@ EXPERIMENTS: dict[str, Callable[[Sizes, Tell], list[Row]]] = {
     "memory": memory.peak,
 }
 
+LONG: dict[str, Callable[[Sizes, Tell], list[Row]]] = {"operate": operate.live}
+"""Only when asked for."""
+
 
 def main(arguments: Sequence[str] | None = None, sizes: Sizes | None = None) -> int:
     """Run the named experiments, or all; return 1 where a figure does not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("experiment", nargs="*", help=f"of: {', '.join(EXPERIMENTS)}; none: all")
-    chosen = parser.parse_args(arguments).experiment or list(EXPERIMENTS)
-    if unknown := [name for name in chosen if name not in EXPERIMENTS]:
-        parser.error(f"no experiment {', '.join(unknown)}; there are: {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--minutes", type=float, help=f"of {', '.join(LONG)}, which only run when named")
+    asked = parser.parse_args(arguments)
+    chosen, every = asked.experiment or list(EXPERIMENTS), EXPERIMENTS | LONG
+    if unknown := [name for name in chosen if name not in every]:
+        parser.error(f"no experiment {', '.join(unknown)}; there are: {', '.join(every)}")
+    sizes = sizes or Sizes()
+    if asked.minutes:
+        sizes = replace(sizes, minutes=asked.minutes)
     started, rows, load = time.monotonic(), list[Row](), os.getloadavg()[0]
 
     def tell(text: str) -> None:
@@ -42,7 +51,7 @@ def main(arguments: Sequence[str] | None = None, sizes: Sizes | None = None) -> 
 
     try:
         for name in chosen:
-            rows += EXPERIMENTS[name](sizes or Sizes(), tell)
+            rows += every[name](sizes, tell)
     finally:
         show(rows)
     sys.stdout.write(

@@ -47,6 +47,8 @@ class Sizes:
     written: int = 2_000
     rounds: int = 3
     memory: tuple[int, ...] = (1_000, 10_000, 100_000)
+    minutes: float = 30.0
+    """Of one-minute schedules."""
     with_prefect: int | None = 20_000
     """Contacts of the memory experiment with Prefect; None leaves Prefect out everywhere."""
 

@@ -18,6 +18,7 @@ from flows.cli_auth import auth
 from flows.cli_backfill import backfill, retry
 from flows.cli_doctor import doctor
 from flows.cli_explain import explain
+from flows.cli_init import init
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
 from flows.cli_report import report
@@ -216,6 +217,7 @@ main.add_command(verify)
 main.add_command(retry)
 main.add_command(backfill)
 main.add_command(report)
+main.add_command(init)
 
 if __name__ == "__main__":
     main()

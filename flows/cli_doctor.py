@@ -102,7 +102,7 @@ async def _work_pool() -> Verdict:
             return Verdict(
                 "warning",
                 f"Prefect's API answers, but has no work pool {POOL!r}: commands work, schedules do not",
-                f"prefect work-pool create --type process {POOL}",
+                "in the project's folder: python -m deployments",
             )
         workers = await client.read_workers_for_work_pool(POOL)
     polls = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]

@@ -29,6 +29,7 @@ EXIT = {"ok": 0, "degraded": 3, "failed": 1}
 PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
 }
 """What `[tool.prefect]` says, for those who run the command elsewhere than in the project's folder."""

@@ -8,7 +8,7 @@ from tasks.fleet import choose, show_fleet, start
 from tasks.options import WHOLE_FLEET, FleetOptions
 
 
-@flow(name="fleet", persist_result=False)
+@flow(name="fleet", persist_result=False, timeout_seconds=300)
 async def fleet(options: FleetOptions = WHOLE_FLEET) -> State[None]:
     """Start syncs for the accounts that are longest unsynced, and show how all accounts stand.
 

@@ -10,13 +10,13 @@ from tasks.engine.rehearsal import rehearsing
 from tasks.engine.steps import open_steps
 from tasks.extract import extract
 from tasks.load import finish, load, prepare
-from tasks.options import EVERYTHING_NEW, SyncOptions
+from tasks.options import EVERYTHING_NEW, TIMEOUT_SECONDS, SyncOptions
 from tasks.outlets import discreet
 from tasks.plan import keep_plan, planned_state
 from tasks.transform import transform
 
 
-@flow(name="plan", flow_run_name="plan {account}", persist_result=False)
+@flow(name="plan", flow_run_name="plan {account}", persist_result=False, timeout_seconds=TIMEOUT_SECONDS)
 async def plan(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[PlanReport]:
     """Compute what a sync of an account would write, and keep it as a plan that can be applied.
 

@@ -8,13 +8,18 @@ from tasks.engine.retry import open_retry
 from tasks.errors import ApiError, Fatal
 from tasks.extract import extract
 from tasks.load import finish, load, prepare
-from tasks.options import EVERYTHING_REFUSED, RetryOptions
+from tasks.options import EVERYTHING_REFUSED, TIMEOUT_SECONDS, RetryOptions
 from tasks.outlets import discreet
 from tasks.report import final_state, report
 from tasks.transform import transform
 
 
-@flow(name="retry", flow_run_name="retry {account}", persist_result=False)
+@flow(
+    name="retry",
+    flow_run_name="retry {account}",
+    persist_result=False,
+    timeout_seconds=TIMEOUT_SECONDS,
+)
 async def retry(account: str, options: RetryOptions = EVERYTHING_REFUSED) -> State[Report]:
     """Read an account's refused records afresh at the source, and try each once, whatever its turn.
 

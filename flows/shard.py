@@ -4,10 +4,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.fleet import sync_together
-from tasks.options import EVERYTHING_NEW, SyncOptions
+from tasks.options import EVERYTHING_NEW, TIMEOUT_SECONDS, SyncOptions
 
 
-@flow(name="shard", persist_result=False)
+@flow(name="shard", persist_result=False, timeout_seconds=TIMEOUT_SECONDS)
 async def shard(
     accounts: tuple[str, ...], options: SyncOptions = EVERYTHING_NEW, at_once: int = 4
 ) -> State[int]:

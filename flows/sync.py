@@ -9,14 +9,15 @@ from tasks.engine.report import Report
 from tasks.engine.steps import open_steps
 from tasks.errors import ApiError, Fatal
 from tasks.extract import extract
+from tasks.late import superseded
 from tasks.load import finish, load, prepare
-from tasks.options import EVERYTHING_NEW, SyncOptions
+from tasks.options import EVERYTHING_NEW, TIMEOUT_SECONDS, SyncOptions
 from tasks.outlets import discreet
 from tasks.report import final_state, report
 from tasks.transform import transform
 
 
-@flow(name="sync", flow_run_name="sync {account}", persist_result=False)
+@flow(name="sync", flow_run_name="sync {account}", persist_result=False, timeout_seconds=TIMEOUT_SECONDS)
 async def sync(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[Report]:
     """Bring an account's contacts, notes, tasks and appointments from VoIPstudio to its HighLevel location.
 
@@ -25,6 +26,8 @@ async def sync(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[Rep
         options: How the sync is done.
     """
     with discreet():
+        if ended := await superseded(account, options):
+            return ended
         async with open_steps(account, options) as steps:
             try:
                 await prepare(steps)

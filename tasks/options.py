@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from tasks.settings import Entity
 
+TIMEOUT_SECONDS = 8 * 3600.0
+"""After so long a flow run is ended, and the next one continues: at full speed a day's quota lasts 5.6 h."""
+
 
 class SyncOptions(BaseModel):
     """How a sync is done."""
@@ -35,6 +38,12 @@ class SyncOptions(BaseModel):
         description="take the source as it is, although it lists less than half of the contacts of the last "
         "complete read; what vanished may then be deleted, within the limits",
         json_schema_extra={"position": 3},
+    )
+    overlap: Literal["wait", "skip"] = Field(
+        "wait",
+        description="where another incremental sync of the account is under way: wait for it, or skip: end "
+        "at once, and cancel late runs of the same deployment: the one under way does their work",
+        json_schema_extra={"position": 4},
     )
 
 

@@ -33,6 +33,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
 from tasks import logs
+from tasks.alerts import tell
 from tasks.engine.attention import shown
 from tasks.engine.overview import headline, overview, summary
 from tasks.engine.report import Report, Status
@@ -112,6 +113,7 @@ async def show(steps: Steps) -> Report:
     run = steps.run
     with discreet():
         made = await steps.conclude()
+        await tell(run, made)
     try:
         how = partial(status, name=run.name, account=run.account, day=run.quota.day)
         standing = await run.state.look(how)

@@ -33,7 +33,7 @@ ACTIVITIES: tuple[Entity, ...] = ("notes", "tasks", "appointments")
 Stream = Literal["auto", "on", "off"]
 
 _STATE_URL = "VOIPSYNC_STATE__URL"
-_ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+ACCOUNT_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
 class State(Section):
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     )
 
     state: State = State()
-    accounts: dict[Annotated[str, Field(pattern=_ACCOUNT_NAME)], Account] = {}
+    accounts: dict[Annotated[str, Field(pattern=ACCOUNT_NAME)], Account] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         """
         if name in self.accounts:
             return self.accounts[name]
-        if "PREFECT_API_URL" in os.environ and re.fullmatch(_ACCOUNT_NAME, name):
+        if "PREFECT_API_URL" in os.environ and re.fullmatch(ACCOUNT_NAME, name):
             return _from_block(name)
         known = ", ".join(sorted(self.accounts)) or "none is configured"
         raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
@@ -214,7 +214,8 @@ def load(path: Path | None = None) -> Settings:
             chosen = Path("the environment")
         else:
             raise ConfigurationError(
-                f"no configuration at {chosen}: copy voipsync.example.toml there, or give --config FILE"
+                f"no configuration at {chosen}: `voipsync init` writes one (voipsync.example.toml shows "
+                "all of it), or give --config FILE"
             ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
@@ -222,10 +223,19 @@ def load(path: Path | None = None) -> Settings:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{chosen} is not valid TOML: {error}") from None
+    return of_tables(raw, str(chosen))
+
+
+def of_tables(tables: Mapping[str, Any], where: str) -> Settings:
+    """The configuration that a file's tables and the environment are.
+
+    Raises:
+        ConfigurationError: a key is unknown or has a wrong value.
+    """
     try:
-        settings = Settings(**raw)
+        settings = Settings(**tables)
     except ValidationError as error:
-        raise ConfigurationError(f"{chosen}: {_first_problem(error)}") from None
+        raise ConfigurationError(f"{where}: {_first_problem(error)}") from None
     _check_shared_locations(settings.accounts)
     return settings
 

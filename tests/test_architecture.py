@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -13,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import pytest
-import yaml
 from pydantic import BaseModel
 
 from tasks.mapping_settings import MappingSettings
@@ -24,15 +20,17 @@ PROJECT = Path(__file__).parents[1]
 PACKAGES = ("deployments", "flows", "tasks", "sandbox")
 SHELL = frozenset(
     {
+        "tasks.alerts",
+        "tasks.events",
         "tasks.extract",
-        "tasks.transform",
+        "tasks.fleet",
+        "tasks.late",
         "tasks.load",
         "tasks.plan",
         "tasks.backfill",
-        "tasks.events",
         "tasks.report",
+        "tasks.transform",
         "tasks.verify",
-        "tasks.fleet",
     }
 )
 KNOWS_PREFECT = SHELL | {"tasks.blocks"}
@@ -206,82 +204,6 @@ def test_a_flow_file_defines_a_flow_and_nothing_else() -> None:
         flows = [node for node in ast.parse(source).body if isinstance(node, ast.AsyncFunctionDef)]
         assert (defined, [node.name for node in flows]) == ([], [path.stem])
         assert len(source.splitlines()) <= 80
-
-
-# prefect.yaml: what Prefect would accept silently and ignore
-
-KEYS: dict[str, set[str]] = {
-    "file": {"name", "prefect-version", "definitions", "build", "push", "pull", "deployments"},
-    "deployment": {
-        "name", "version", "version_type", "tags", "description", "schedules", "paused", "concurrency_limit",
-        "flow_name", "entrypoint", "parameters", "enforce_parameter_schema", "build", "push", "pull",
-        "work_pool", "triggers", "sla",
-    },
-    "work_pool": {"name", "work_queue_name", "job_variables"},
-    "concurrency_limit": {"limit", "collision_strategy", "grace_period_seconds"},
-    "schedule": {
-        "interval", "anchor_date", "cron", "day_or", "rrule", "timezone", "active", "slug", "parameters",
-        "max_scheduled_runs",
-    },
-}  # fmt: skip
-"""Prefect's documented keys; a misspelt one is ignored without a word (measured)."""
-
-
-@pytest.fixture(scope="module")
-def deployments() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
-    return read
-
-
-def test_prefect_yaml_has_only_keys_that_prefect_knows(deployments: dict[str, Any]) -> None:
-    assert set(deployments) <= KEYS["file"]
-    for one in deployments["deployments"]:
-        assert set(one) <= KEYS["deployment"]
-        assert set(one["work_pool"]) <= KEYS["work_pool"]
-        if isinstance(one.get("concurrency_limit"), dict):
-            assert set(one["concurrency_limit"]) <= KEYS["concurrency_limit"]
-        for schedule in one.get("schedules", []):
-            assert set(schedule) <= KEYS["schedule"]
-            assert schedule["slug"]
-    names = [one["name"] for one in deployments["deployments"]]
-    assert len(names) == len(set(names))
-
-
-LOADS = """\
-import json, sys
-from prefect.flows import load_flow_from_entrypoint
-for one in json.load(sys.stdin):
-    flow = load_flow_from_entrypoint(one["entrypoint"], use_placeholder_flow=False)
-    flow.validate_parameters(one["parameters"])
-    print(flow.name)
-"""
-
-
-def test_every_deployment_loads_and_takes_its_parameters(deployments: dict[str, Any], tmp_path: Path) -> None:
-    """In a process of its own: loading by file puts that file's folder in front of ``sys.path``."""
-
-    def loaded(given: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", LOADS],
-            input=json.dumps(given),
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    given = [
-        {"entrypoint": one["entrypoint"], "parameters": one["parameters"]}
-        for one in deployments["deployments"]
-    ]
-    done = loaded(given)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [Path(one["entrypoint"].partition(":")[0]).stem for one in given]
-    given[0]["parameters"] = {**given[0]["parameters"], "options": {"mood": "incremental"}}
-    refused = loaded(given)
-    assert refused.returncode != 0
-    assert "options.mood" in refused.stderr
 
 
 # voipsync.example.toml

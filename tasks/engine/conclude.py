@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, update
 
 from tasks import telemetry
+from tasks.engine.changes import aged
 from tasks.engine.remedies import in_words
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
@@ -32,6 +33,8 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
     if error is not None:
         run.findings.warnings.insert(0, text_of(error))
     open_records = await tell_open(run)
+    for service, says in (await run.database.look(lambda connection: aged(connection, run))).items():
+        run.findings.warn(f"{service} credential: {says}")
     entities = entity_counts(run.findings, open_records)
     unsettled = any(entities[entity][state] for entity in ENTITIES for state in OPEN)
     degraded = unsettled or run.findings.degraded or isinstance(error, QuotaSpent)

@@ -70,6 +70,36 @@ async def examine(settings: Settings, names: Iterable[str]) -> list[Finding]:
     return [Finding.of(None, "database", verdict), *(one for several in found for one in several)]
 
 
+async def try_out(settings: Settings, name: str, checks: Iterable[str]) -> list[Finding]:
+    """Return what some of the checks say of one account, without a ledger."""
+    with closing(Database(create_engine("sqlite://"))) as database:
+        subject = Subject(name, settings, database, usable=False)
+        try:
+            return [
+                Finding.of(
+                    name, one, await _limited(CHECKS[one][0](subject), CHECKS[one][1].format(account=name))
+                )
+                for one in checks
+            ]
+        finally:
+            await subject.close()
+
+
+async def calendars(settings: Settings, name: str) -> dict[str, str]:
+    """Return the calendars of an account's location, by id; nothing where they cannot be had."""
+    tried = settings.account(name)
+    unknown = tried.destination.model_copy(update={"calendar_id": "unknown"})
+    one = settings.model_copy(update={"accounts": {name: tried.model_copy(update={"destination": unknown})}})
+    with closing(Database(create_engine("sqlite://"))) as database:
+        subject = Subject(name, one, database, usable=False)
+        try:
+            return {found.id: found.name or "" for found in await subject.own("calendars")}
+        except VoipsyncError:
+            return {}
+        finally:
+            await subject.close()
+
+
 async def _account(subject: Subject) -> list[Finding]:
     verdicts = await asyncio.gather(
         *(_limited(check(subject), remedy.format(account=subject.name)) for check, remedy in CHECKS.values())

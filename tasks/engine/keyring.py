@@ -29,6 +29,12 @@ MENDS = {
     "highlevel": "voipsync auth highlevel connect {account}",
 }
 """The command that obtains what is missing."""
+OLD_DAYS = 90
+"""Older keys and tokens are to be replaced (HighLevel docs, for its private integrations)."""
+IDLE_LEFT = 0.25
+"""The part of its idle time that a key must have left."""
+GRANT_DAYS = 335
+"""An unused refresh token ends after a year (HighLevel docs): this is said a month before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,39 @@ class Standing:
             "idle_at": self.idle_at,
             "mend": self.mend,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """A kept credential that is to be seen to, and what is to be done about it."""
+
+    says: str
+    remedy: str
+
+
+def ageing(standing: Standing, now: float) -> Ageing | None:
+    """Say what is to be said of a kept credential's age; of one in the configuration it is not known."""
+    if standing.created_at is None:
+        return None
+    connect = f"`{MENDS[standing.service].format(account=standing.account)}`"
+    if standing.credential.endswith("oauth"):
+        if now - (standing.renewed_at or now) > GRANT_DAYS * DAY:
+            return Ageing("it was not renewed for long", f"run {connect}")
+        return None
+    renew = (
+        f"{connect} makes a new one and revokes this one"
+        if standing.service == "voipstudio"
+        else f"rotate it at HighLevel under Settings, Private Integrations, and give the new one to {connect}"
+    )
+    idle, ends = standing.about.get("idle_seconds"), standing.idle_at
+    if idle and ends and ends - now < idle * IDLE_LEFT:
+        return Ageing(
+            f"it ends when it is not used for {idle / DAY:g} days, and no run used it for "
+            f"{(now - ends + idle) / DAY:.0f}",
+            f"let runs be scheduled more often; {renew}",
+        )
+    age = (now - standing.created_at) / DAY
+    return Ageing(f"it is {age:.0f} days old, more than {OLD_DAYS}", renew) if age > OLD_DAYS else None
 
 
 def standings(connection: Connection, name: str, account: Account) -> list[Standing]:

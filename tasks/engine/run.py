@@ -300,7 +300,7 @@ async def open_run(
             wait=options.wait_seconds,
             usage=lambda: quota.usage(ahead=quota.limit),
             tell=log.warning,
-            about=(about := {"run": run_id, "account": name, "kind": kind}),
+            about=(about := {"run": run_id, "account": name, "kind": kind, "mode": options.mode}),
             lane=LANES["full" if (kind, options.mode) == ("sync", "full") else kind],
         ) as lease:
             if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent

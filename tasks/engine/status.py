@@ -15,7 +15,7 @@ from tasks.engine.report import OPEN, sent, written
 from tasks.errors import Busy
 from tasks.ledger import effects, migrate, records
 from tasks.ledger.database import opened
-from tasks.ledger.lease import described, holder
+from tasks.ledger.lease import described, holder, in_line
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import leases, runs
 from tasks.settings import Account, State
@@ -36,6 +36,24 @@ def refuse_if_held(url: str, account: Account) -> None:
         held = database.now_look(lambda connection: holder(connection, account.destination.location_id))
     if held is not None:
         raise Busy(f"the location is held by {described(held)}")
+
+
+def sync_under_way(state: State, name: str, account: Account) -> str | None:
+    """Return the run that syncs the account incrementally, or waits to, if there is one.
+
+    It reads what is new at the source when its turn comes, and what is new after that the next one reads.
+    """
+    location = account.destination.location_id
+    with opened(state.url) as database:
+        if database.now_look(migrate.level) != migrate.HEAD:
+            return None
+        held = database.now_look(lambda connection: holder(connection, location))
+        waiting = database.now_look(lambda connection: in_line(connection, location))
+    ours = {"account": name, "kind": "sync", "mode": "incremental"}
+    for one in ([held] if held else []) + waiting:
+        if {key: one.get(key) for key in ours} == ours:
+            return str(one.get("run"))
+    return None
 
 
 def standings(state: State, accounts: Mapping[str, Account]) -> list[dict[str, Any]]:

@@ -241,7 +241,7 @@ async def sync_once(
     emit: Emitter | None = None,
     end: Callable[[Steps], Awaitable[Report]] = Steps.conclude,
 ) -> Report:
-    """Run one sync of an account, all steps one after the other, and return its report."""
+    """Run one sync of an account, all steps one after the other, tell of it and return its report."""
     async with open_steps(account, options, settings) as steps:
         steps.effects.emit = emit
         try:

@@ -153,6 +153,12 @@ def holder(connection: Connection, name: str) -> dict[str, Any] | None:
     return dict(row.holder or {})
 
 
+def in_line(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Return who waits for a location now."""
+    there = waiters.c.name == name, waiters.c.seen_at > clock(connection) - GONE_SECONDS
+    return [dict(row.about or {}) for row in connection.execute(select(waiters.c.about).where(*there))]
+
+
 def described(held: Mapping[str, Any]) -> str:
     """A holder in words."""
     return f"run {held.get('run', '?')} (process {held.get('pid', '?')} on {held.get('host', '?')})"
@@ -203,7 +209,7 @@ def _try(
     now = clock(connection)
     abandoned = row is not None and row.owner not in {None, owner}
     held = row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {})
-    before_us = _in_line(connection, name, owner, lane, now)
+    before_us = _in_line(connection, name, owner, about, lane, now)
     if row is not None and held:
         return dict(row.holder or {})
     if before_us is not None:
@@ -223,13 +229,16 @@ def _try(
     return Lease(owner, lane, row.usage if row is not None else None, sent_until)
 
 
-def _in_line(connection: Connection, name: str, owner: str, lane: int, now: float) -> str | None:
+def _in_line(
+    connection: Connection, name: str, owner: str, about: dict[str, Any], lane: int, now: float
+) -> str | None:
     """Stand in line, and return who goes before us, if anybody does."""
     mine = waiters.c.name == name, waiters.c.owner == owner
     since = connection.execute(select(waiters.c.since).where(*mine)).scalar()
     place = {
         "name": name,
         "owner": owner,
+        "about": about,
         "lane": lane,
         "since": now if since is None else since,
         "seen_at": now,

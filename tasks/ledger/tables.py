@@ -269,6 +269,7 @@ waiters = Table(
     metadata,
     Column("name", String(160), primary_key=True),
     Column("owner", String(120), primary_key=True),
+    Column("about", JSON(none_as_null=True)),
     Column("lane", Integer, nullable=False),
     Column("since", Float, nullable=False),
     Column("seen_at", Float, nullable=False),

@@ -256,7 +256,7 @@ def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
         "", "apply", "auth", "auth highlevel", "auth highlevel connect", "auth rotate", "auth status",
         "auth voipstudio", "auth voipstudio login", "call", "db", "db upgrade", "demo", "doctor", "link",
         "operations", "plan", "report", "review", "sandbox", "sandbox serve", "status", "sync",
-        "explain", "undo", "verify", "retry", "backfill",
+        "explain", "undo", "verify", "retry", "backfill", "init",
     }  # fmt: skip
 
 

@@ -13,9 +13,10 @@ import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from sandbox.serve import Sandbox
+from tasks.engine.changes import STATE, SYNCED
 from tasks.engine.effects import Event
 from tasks.events import emit
-from tests.support.command import Command
+from tests.support.command import Command, Ran
 
 ROUTE = """
 [[accounts.acme.mapping.routes]]
@@ -79,3 +80,21 @@ def test_a_tag_that_appears_is_an_event_with_the_contacts_ids(
         "tag": "vip",
         "when": "added",
     }
+
+
+def test_what_changed_with_a_run_is_told(prefect_api: str, with_a_refusal: Ran) -> None:
+    assert with_a_refusal.json["status"] == "degraded"
+    (told,) = of_account(prefect_api, STATE, "poisoned")
+    assert told["payload"]["from"] == "ok"
+    assert told["payload"]["to"] == "degraded"
+    assert told["payload"]["message"] == with_a_refusal.json["warnings"][0]
+    assert [one["payload"]["status"] for one in of_account(prefect_api, SYNCED, "poisoned")] == ["degraded"]
+
+
+def of_account(api: str, name: str, account: str) -> list[dict[str, Any]]:
+    until = time.monotonic() + 20
+    while True:
+        found = [one for one in there(api, name, 1) if one["payload"]["account"] == account]
+        if found or time.monotonic() > until:
+            return found
+        time.sleep(0.2)

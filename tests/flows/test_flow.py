@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from sandbox.client import Box
 from sandbox.serve import Sandbox
@@ -210,34 +211,43 @@ def test_a_task_run_is_a_chunk(sound: Story, prefect_api: str, command: Make, ap
     assert large.stages["load"] <= 10
 
 
-def test_the_deployment_is_accepted(prefect_api: str, api: Api, tmp_path: Path) -> None:
+def test_the_deployments_are_accepted(prefect_api: str, api: Api, tmp_path: Path) -> None:
     env = {"PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path), "PREFECT_API_URL": prefect_api}
     env |= {"PWD": str(PROJECT), "PREFECT_HOME": str(tmp_path)}
-
-    def prefect(*arguments: str) -> str:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("prefect")), *arguments],
-            cwd=PROJECT,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    prefect("work-pool", "create", "--type", "process", "voipsync")
-    prefect("--no-prompt", "deploy", "--all")
-    (deployment,) = api.filter("deployments")
-    assert deployment["name"] == "every-minute"
-    assert deployment["parameters"] == {"account": "acme", "options": {"mode": "incremental"}}
+    file = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    there = [one for one in file["deployments"] if (PROJECT / one["entrypoint"].partition(":")[0]).exists()]
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({**file, "deployments": there}), encoding="utf-8")
+    api.client.post("/work_pools/", json={"name": "voipsync", "type": "process"})
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("prefect"), "--no-prompt", "deploy", "--all"),
+            *("--prefect-file", tmp_path / "prefect.yaml"),
+        ],
+        cwd=PROJECT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {(one["entrypoint"].rpartition(":")[2], one["name"]): one for one in api.filter("deployments")}
+    assert {(one["entrypoint"].rpartition(":")[2], one["name"]) for one in there} <= set(made)
+    deployment = made["sync", "sync"]
+    assert deployment["parameters"] == {
+        "account": "acme",
+        "options": {"mode": "incremental", "overlap": "skip"},
+    }
     assert [
         step["prefect.deployments.steps.set_working_directory"]["directory"]
         for step in deployment["pull_steps"]
     ] == [str(PROJECT)]
     assert deployment["parameter_openapi_schema"]["required"] == ["account"]
     assert [one["schedule"]["interval"] for one in deployment["schedules"]] == [60.0]
-    definitions = deployment["parameter_openapi_schema"]["definitions"]["SyncOptions"]["properties"]
-    assert definitions["mode"]["enum"] == ["incremental", "full"]
-    assert all(one["description"] for one in definitions.values())
+    assert deployment["global_concurrency_limit"] is None
+    for one in made.values():
+        for model in one["parameter_openapi_schema"].get("definitions", {}).values():
+            assert all(field.get("description") for field in model.get("properties", {}).values())
+    for one in made.values():
+        api.client.delete(f"/deployments/{one['id']}").raise_for_status()
+    api.client.delete("/work_pools/voipsync")

@@ -8,17 +8,11 @@ from datetime import UTC, datetime
 
 from tasks.engine.checks.finding import NotKnown, Verdict, listed
 from tasks.engine.checks.subject import ELSEWHERE, LACKS_SCOPE, READS, Check, Subject
-from tasks.engine.keyring import DAY, MENDS, Standing
+from tasks.engine.keyring import DAY, MENDS, Standing, ageing
 from tasks.errors import Unauthorized, VoipsyncError
 from tasks.highlevel.daily import number
 from tasks.highlevel.scopes import needed_scopes
 
-OLD_DAYS = 90
-"""Older keys and tokens are to be replaced (HighLevel docs, for its private integrations)."""
-IDLE_LEFT = 0.25
-"""The part of its idle time that a key must have left."""
-GRANT_DAYS = 335
-"""An unused refresh token ends after a year (HighLevel docs): this is said a month before."""
 DRIFT_SECONDS, WRONG_SECONDS = 30.0, 300.0
 LOW = 0.1
 """The part of the day's requests under which headroom is called low."""
@@ -27,8 +21,7 @@ LOW = 0.1
 async def source_credential(subject: Subject) -> Verdict:
     """Present, accepted, not old, and used often enough."""
     await subject.own("ping")
-    mend = f"`{MENDS['voipstudio'].format(account=subject.name)}` makes a new one and revokes this one"
-    return _aged("VoIPstudio takes the credential", await subject.standing("voipstudio"), mend)
+    return _aged("VoIPstudio takes the credential", await subject.standing("voipstudio"))
 
 
 async def source_streams(subject: Subject) -> Verdict:
@@ -58,11 +51,7 @@ async def destination_credential(subject: Subject) -> Verdict:
     except Unauthorized as error:
         if not (LACKS_SCOPE.search(str(error)) or ELSEWHERE.search(str(error))):
             raise
-    where = f"{subject.where}.destination.token"
-    if subject.account.destination.token is None:
-        where = f"`{MENDS['highlevel'].format(account=subject.name)}`"
-    mend = f"rotate it at HighLevel under Settings, Private Integrations, and give the new one to {where}"
-    return _aged("HighLevel takes the credential", await subject.standing("highlevel"), mend)
+    return _aged("HighLevel takes the credential", await subject.standing("highlevel"))
 
 
 async def destination_location(subject: Subject) -> Verdict:
@@ -174,36 +163,20 @@ def _scopes(subject: Subject, lacking: list[str], has: str, unclear: list[str]) 
     return Verdict("ok", f"the credential {has}")
 
 
-def _aged(accepted: str, standing: Standing | None, mend: str) -> Verdict:
+def _aged(accepted: str, standing: Standing | None) -> Verdict:
     """How old an accepted credential is, as far as is known."""
     if standing is None or standing.created_at is None:
         return Verdict("ok", f"{accepted} of the configuration; its age is not known here")
     now = time.time()
-    age = (now - standing.created_at) / DAY
     accepted = f"{accepted} that is kept"
+    if aged := ageing(standing, now):
+        return Verdict("warning", f"{accepted}; but {aged.says}", aged.remedy)
     if standing.credential.endswith("oauth"):
-        if now - (standing.renewed_at or now) > GRANT_DAYS * DAY:
-            return Verdict(
-                "warning", f"{accepted}; it was not renewed for long", f"run `{_connect(standing)}`"
-            )
         until = f", the present token until {_moment(standing.expires_at)}" if standing.expires_at else ""
         return Verdict("ok", f"{accepted} and renewed by itself{until}")
-    idle, ends = standing.about.get("idle_seconds"), standing.idle_at
-    if idle and ends and ends - now < idle * IDLE_LEFT:
-        return Verdict(
-            "warning",
-            f"{accepted}; but it ends when it is not used for {idle / DAY:g} days, and no run used it for "
-            f"{(now - ends + idle) / DAY:.0f}",
-            f"let runs be scheduled more often; {mend}",
-        )
-    if age > OLD_DAYS:
-        return Verdict("warning", f"{accepted}; but it is {age:.0f} days old, more than {OLD_DAYS}", mend)
+    idle = standing.about.get("idle_seconds")
     lasts = f", and ends when no run uses it for {idle / DAY:g} days" if idle else ""
-    return Verdict("ok", f"{accepted}; it is {age:.0f} days old{lasts}")
-
-
-def _connect(standing: Standing) -> str:
-    return MENDS["highlevel"].format(account=standing.account)
+    return Verdict("ok", f"{accepted}; it is {(now - standing.created_at) / DAY:.0f} days old{lasts}")
 
 
 def _moment(seconds: float) -> str:

@@ -213,6 +213,7 @@ def upgrade() -> None:
         "waiters",
         sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("owner", sa.String(length=120), nullable=False),
+        sa.Column("about", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("lane", sa.Integer(), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
         sa.Column("seen_at", sa.Float(), nullable=False),

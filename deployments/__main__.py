@@ -1,0 +1,69 @@
+"""``python -m deployments``: prepare Prefect for voipsync, and deploy what prefect.yaml says.
+
+Needs PREFECT_API_URL. Can be repeated: what is there is brought up to date, nothing is made twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deployments.bootstrap import POOL_TYPES, Wanted, bootstrap
+from tasks.errors import VoipsyncError
+from tasks.outlets import text_of
+
+ALERTS = "VOIPSYNC_ALERTS_URL"
+"""Where alerts are posted, if nothing else is said."""
+PROJECT = Path(__file__).parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deployments", description=__doc__)
+    parser.add_argument(
+        "--pool", default="voipsync", help="the work pool of prefect.yaml (default: voipsync)"
+    )
+    parser.add_argument("--pool-type", choices=POOL_TYPES, default="process")
+    alerts = parser.add_mutually_exclusive_group()
+    alerts.add_argument(
+        "--notify",
+        metavar="REFERENCE",
+        help='where alerts are posted as JSON {"text": ...}, as Slack, Teams and others take it: ${NAME}, '
+        "file:PATH or block:secret/NAME that holds the address (default: ${VOIPSYNC_ALERTS_URL}, where set)",
+    )
+    alerts.add_argument(
+        "--notify-block",
+        metavar="TYPE/NAME",
+        help="a notification block of Prefect that alerts go to, such as slack-webhook/team",
+    )
+    parser.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
+    chosen = parser.parse_args(arguments)
+    if not (chosen.notify or chosen.notify_block) and os.environ.get(ALERTS):
+        chosen.notify = f"${{{ALERTS}}}"
+    if not os.environ.get("PREFECT_API_URL"):
+        parser.error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
+    wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block)
+    try:
+        for line in asyncio.run(bootstrap(wanted)):
+            sys.stdout.write(f"{line}\n")
+    except VoipsyncError as error:
+        sys.stderr.write(f"deployments: {error}\n")
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever Prefect's client met is one line
+        sys.stderr.write(f"deployments: Prefect at {os.environ['PREFECT_API_URL']}: {text_of(error)}\n")
+        return 1
+    sys.stdout.flush()
+    if chosen.no_deploy:
+        return 0
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    here = {**os.environ, "PWD": str(PROJECT)}  # prefect.yaml asks for it, and not only shells start us
+    return subprocess.run(prefect, cwd=PROJECT, env=here, check=False).returncode  # noqa: S603 - ourselves
+
+
+if __name__ == "__main__":
+    sys.exit(main())
