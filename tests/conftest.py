@@ -46,6 +46,20 @@ GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
 _numbers = itertools.count(1)
 
 
+LONG = (
+    "test_scenarios", "test_hostile", "test_cli", "test_kill", "test_flow", "test_bench_smoke", "test_sync",
+    "test_vault", "test_deletes_killed", "test_routes_killed", "test_sealed_ledger", "test_deletes",
+)  # fmt: skip
+"""Files that take a processor longest: whoever starts them last waits for them alone."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; all else stays in its order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(autouse=True)
 def _one_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is a process of its own to what knows its secrets: those of thousands are long to look for."""
