@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
-.PHONY: install demo test lint style types audit coverage bench chaos
+.PHONY: install demo test lint style types audit reference coverage bench chaos
 
 install: $(RUNTIME)
 
@@ -52,6 +52,10 @@ test: style
 	@told=$$(mktemp); { $(TYPES); } >"$$told" 2>&1 & types=$$!; \
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder; tests=$$?; \
 	wait $$types; types=$$?; cat "$$told"; rm -f "$$told"; test $$tests -eq 0 && test $$types -eq 0
+
+# The pages of docs/ that are made from the code; a test holds them against it.
+reference: $(DEVELOPMENT)
+	$(BIN)/python -m docs.reference
 
 coverage: $(DEVELOPMENT)
 	$(BIN)/coverage run -m pytest
