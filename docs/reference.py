@@ -1,21 +1,24 @@
-"""Writes the configuration reference from the models: ``python -m docs.reference``."""  # noqa: INP001 - pages
+"""Writes the pages that are made from the code: ``python -m docs.reference``."""  # noqa: INP001 - pages
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from flows.cli import main
 from tasks import options
 from tasks.settings import Settings
 from tasks.values import SecretReference
 
-PAGE = Path(__file__).parent / "configuration.md"
+HERE = Path(__file__).parent
 HEAD = """\
 # Configuration reference
 
@@ -39,10 +42,19 @@ FORMS = """
 The same models are the forms in the Prefect UI and, one by one, the options of the commands.
 """
 NAMES = {str: "text", int: "a number", float: "a number", bool: "`true` or `false`"}
+COMMANDS = """\
+# Commands
+
+<!-- made by `python -m docs.reference` from the commands themselves: do not edit -->
+
+The report goes to standard output, logs and progress to standard error. Exit codes: 0 all well; 3 finished,
+but some records are rejected or unresolved; 1 failed; 2 usage or configuration. Every command takes `--help`,
+and those that read the configuration `--config FILE`.
+"""
 
 
-def page() -> str:
-    """The whole reference."""
+def configuration() -> str:
+    """Every key of the file, and every option of the flows."""
     parts = [HEAD, *_tables("", Settings), FORMS]
     for name in sorted(vars(options)):
         model = getattr(options, name)
@@ -51,6 +63,46 @@ def page() -> str:
                 f"\n## {name.removesuffix('Options').lower()}\n\n{_summary(model)}\n\n{_rows(model)}"
             )
     return "".join(parts)
+
+
+def commands() -> str:
+    """Every command with its options."""
+    return COMMANDS + "".join(_commands("voipsync", main))
+
+
+def _commands(path: str, command: click.Command) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name in sorted(command.commands):
+            yield from _commands(f"{path} {name}", command.commands[name])
+        return
+    context = click.Context(command, info_name=path)
+    shown = " ".join(piece.removeprefix("[OPTIONS]") for piece in command.collect_usage_pieces(context))
+    yield f"\n## `{f'{path} {shown.strip()}'.strip()}`\n\n"
+    yield re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or "")) + "\n"
+    rows = [
+        f"| `{', '.join(one.opts)}{_metavar(one, context)}` | {_default_of(one)} | {_help(one)} |"
+        for one in command.params
+        if isinstance(one, click.Option) and "--config" not in one.opts and not one.hidden
+    ]
+    if rows:
+        yield "\n| option | default | means |\n| --- | --- | --- |\n"
+        yield "".join(row + "\n" for row in rows)
+
+
+def _help(option: click.Option) -> str:
+    return (option.help or "").rstrip(".").replace("|", "\\|")
+
+
+def _metavar(option: click.Option, context: click.Context) -> str:
+    shown = re.sub("(?:FLOAT|INTEGER)(?: RANGE)?", "N", option.make_metavar(context))
+    return "" if option.is_flag else f" {shown}".replace("|", "\\|")
+
+
+def _default_of(option: click.Option) -> str:
+    return f"`{option.default}`" if option.show_default else ""
+
+
+PAGES = {"configuration.md": configuration, "commands.md": commands}
 
 
 def _tables(path: str, model: type[BaseModel]) -> Iterator[str]:
@@ -141,4 +193,5 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for name, made in PAGES.items():
+        (HERE / name).write_text(made(), encoding="utf-8")
