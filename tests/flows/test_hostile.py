@@ -27,6 +27,7 @@ from tests.support.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(400)
 
+PROJECT = Path(__file__).parents[2]
 DEGRADED = 3
 WEBHOOK_SECRET, ENCRYPTION_KEY = "wh-s3cr+t/of=the?hook", "correct horse/battery+staple"
 PERSON = {
@@ -91,7 +92,7 @@ class Story:
         done = subprocess.run(
             [sys.executable, "-c", RUN, "sync", "acme", "--json"],
             cwd=self.command.folder,
-            env={"PATH": os.environ["PATH"], **self.command.env, **env},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **self.command.env, **env},
             capture_output=True,
             timeout=150,
             check=False,
