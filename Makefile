@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
-.PHONY: install demo test lint audit coverage bench chaos
+.PHONY: install demo test lint style types audit reference coverage bench chaos
 
 install: $(RUNTIME)
 
@@ -26,11 +26,16 @@ $(DEVELOPMENT): requirements-dev.txt pyproject.toml | $(BIN)/python
 demo: install
 	$(BIN)/voipsync demo
 
-lint: $(DEVELOPMENT)
+lint: style types
+
+style: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows sandbox bench deployments
+
+TYPES = $(BIN)/mypy && $(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows sandbox bench deployments
+
+types: $(DEVELOPMENT)
+	$(TYPES)
 
 # No part of `test`, for it asks the advisory service; what could not be asked about is not counted as clean.
 audit: $(DEVELOPMENT)
@@ -42,8 +47,15 @@ audit: $(DEVELOPMENT)
 		else echo "audit: the advisory service was not reached, or does not know every package:" \
 			"not counted as clean" >&2; fi; exit 1; }
 
-test: lint
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+# What takes one processor half a minute goes on beside the tests; it is shown after them.
+test: style
+	@told=$$(mktemp); { $(TYPES); } >"$$told" 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types; types=$$?; cat "$$told"; rm -f "$$told"; test $$tests -eq 0 && test $$types -eq 0
+
+# The pages of docs/ that are made from the code; a test holds them against it.
+reference: $(DEVELOPMENT)
+	$(BIN)/python -m docs.reference
 
 coverage: $(DEVELOPMENT)
 	$(BIN)/coverage run -m pytest

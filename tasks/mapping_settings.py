@@ -110,7 +110,7 @@ class Route(Section):
     """What a tag starts when it appears on a contact, or disappears: exactly one action."""
 
     tag: str = Field(min_length=1, description="the tag at the destination, after renaming and prefix")
-    when: Literal["added", "removed"] = "added"
+    when: Literal["added", "removed"] = Field("added", description="what must become of the tag")
     workflow: str | None = Field(None, description="enrol the contact in this workflow, by name or id")
     event: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9._-]{0,200}$", description="emit a Prefect event of this name"

@@ -118,10 +118,18 @@ def remember(secret: str) -> str:
     global _verbatim  # noqa: PLW0603 - what the process knows
     if len(secret) >= SHORTEST and secret not in _known and not _CALL.fullmatch(secret):
         _known.add(secret)
+        _verbatim = None
+    return secret
+
+
+def _known_secrets() -> re.Pattern[str]:
+    """What finds all known secrets in all their forms; made anew only where a text follows a new secret."""
+    global _verbatim  # noqa: PLW0603
+    if _verbatim is None:
         forms = sorted({form for one in _known for form in _forms(one)}, key=len, reverse=True)
         marks = "|".join(map(re.escape, (SECRET, EMAIL, NUMBER, PERSONAL)))
         _verbatim = re.compile(f"((?-i:{marks}))|(?:{'|'.join(map(re.escape, forms))})", re.IGNORECASE)
-    return secret
+    return _verbatim
 
 
 def redact_text(text: str) -> str:
@@ -183,8 +191,8 @@ def _text(text: str, *, clear: bool) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    if _verbatim is not None:
-        text = _verbatim.sub(lambda found: found[1] or SECRET, text)
+    if _known:
+        text = _known_secrets().sub(lambda found: found[1] or SECRET, text)
     for pattern, shown in _SHAPES:
         text = pattern.sub(shown, text)
     return text

@@ -57,24 +57,24 @@ class State(Section):
 class Streams(Section):
     """Which activity endpoints are read: auto asks once a run whether the account has them."""
 
-    notes: Stream = "auto"
-    tasks: Stream = "auto"
-    appointments: Stream = "auto"
+    notes: Stream = Field("auto", description="of `/contacts/{id}/notes`")
+    tasks: Stream = Field("auto", description="of `/contacts/{id}/tasks`")
+    appointments: Stream = Field("auto", description="of `/contacts/{id}/appointments`")
 
 
 class SourceOAuth(Section):
     """OAuth 2.0 client credentials, for a gateway before VoIPstudio."""
 
-    client_id: str = Field(min_length=1)
-    client_secret: SecretReference
+    client_id: str = Field(min_length=1, description="as the gateway knows us")
+    client_secret: SecretReference = Field(description="what proves it")
     token_url: ServiceUrl = Field(description="where tokens are issued")
-    scope: str = "contacts.readonly"
+    scope: str = Field("contacts.readonly", description="what the tokens are to allow")
 
 
 class Source(Section):
     """One VoIPstudio account."""
 
-    base_url: ServiceUrl = "https://l7api.com/v1.2/voipstudio"
+    base_url: ServiceUrl = Field("https://l7api.com/v1.2/voipstudio", description="where its API is")
     api_key: SecretReference | None = Field(
         None, description="sent as X-Auth-Token; without it, what `voipsync auth voipstudio login` stored"
     )
@@ -107,7 +107,7 @@ class DestinationOAuth(Section):
     """An app of the HighLevel marketplace; the tokens it was given are stored and rotated."""
 
     client_id: str = Field(min_length=1, description="<app id>-<suffix>")
-    client_secret: SecretReference
+    client_secret: SecretReference = Field(description="the app's, from its page in the marketplace")
     redirect_uri: ServiceUrl | None = Field(None, description="as registered with the app; https only")
     refresh_token: SecretReference | None = Field(
         None, description="to begin with; then the stored one counts"
@@ -116,19 +116,23 @@ class DestinationOAuth(Section):
     company_id: str | None = Field(
         None, description="of an agency's app: its tokens are exchanged for the location's"
     )
-    authorize_url: ServiceUrl = "https://marketplace.gohighlevel.com/v2/oauth/chooselocation"
+    authorize_url: ServiceUrl = Field(
+        "https://marketplace.gohighlevel.com/v2/oauth/chooselocation", description="where a person agrees"
+    )
     token_url: ServiceUrl | None = Field(None, description="default: base_url and /oauth/token")
 
 
 class Destination(Section):
     """One HighLevel location."""
 
-    base_url: ServiceUrl = "https://services.leadconnectorhq.com"
+    base_url: ServiceUrl = Field("https://services.leadconnectorhq.com", description="where its API is")
     app_url: ServiceUrl = Field(
         "https://app.gohighlevel.com", description="where people open HighLevel; agencies have their own"
     )
-    api_version: Literal["v3", "2021-07-28"] = "v3"
-    location_id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    api_version: Literal["v3", "2021-07-28"] = Field("v3", description="of the Contacts API")
+    location_id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+$", description="of the sub-account: Settings, Business Profile"
+    )
     token: SecretReference | None = Field(
         None, description="private integration token; without it, what `voipsync auth` stored"
     )

@@ -18,12 +18,6 @@ HEX = "0123456789abcdef0123456789abcdef01234567"
 BASE62 = string.ascii_letters + string.digits
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(redaction, "_known", set())
-    monkeypatch.setattr(redaction, "_verbatim", None)
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
+SYNCHRONOUS = "FULL"
+"""SQLite: what was recorded is on the disk before anything is done on the strength of it."""
 _ATTEMPTS = 3
 _POSTGRESQL = {
     "application_name": "voipsync",
@@ -86,7 +88,7 @@ def _sqlite(url: URL) -> Engine:
     def _on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own types
         connection.isolation_level = None
         _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
 
     event.listen(engine, "begin", begin_explicitly)
     return engine

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -21,40 +20,56 @@ from tests.support.command import Command, Ran
 START_SECONDS = 90
 
 
+KEEPER = """\
+leader=$1; shift
+{
+    "$@" & server=$!
+    while kill -0 $leader && kill -0 $server; do sleep 0.5; done
+    kill $server; sleep 3; kill -KILL 0
+} &
+"""
+"""Runs a server in the background, in a group of its own, for as long as another process lives."""
+
+
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server's API."""
-    home = tmp_path_factory.mktemp("prefect")
+def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a Prefect server's API, one for all processes of the session: it costs ten seconds."""
+    spread = hasattr(request.config, "workerinput")
+    folder = tmp_path_factory.getbasetemp()
+    home = (folder.parent if spread else folder) / "prefect"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "url").exists():
+            url = _start_prefect(home, os.getppid() if spread else os.getpid())
+            (home / "url").write_text(url, encoding="utf-8")
+    return (home / "url").read_text(encoding="utf-8")
+
+
+def _start_prefect(home: Path, leader: int) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     env |= {"HOME": str(home), "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = [str(Path(sys.executable).with_name("prefect")), "server", "start"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with (home / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+        subprocess.run(
+            ["sh", "-c", KEEPER, "keeper", str(leader), *command],
             cwd=home,
             env=env,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            check=True,
         )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        server.terminate()
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        with contextlib.suppress(ProcessLookupError):  # its own child may outlive it
-            os.killpg(server.pid, signal.SIGKILL)
+    _wait_for(f"http://127.0.0.1:{port}/api/health", home / "server.log")
+    return f"http://127.0.0.1:{port}/api"
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(url: str, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         try:
@@ -62,7 +77,6 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
                 return
         except httpx.HTTPError:
             pass
-        assert server.poll() is None, log.read_text()[-2000:]
         time.sleep(0.2)
     pytest.fail(f"Prefect's server did not start within {START_SECONDS} s: {log.read_text()[-2000:]}")
 

@@ -78,10 +78,11 @@ def background(prefect_api: str, command: Make, temporary_home: str) -> Iterator
             made = command(PREFECT_API_URL=prefect_api).configure(box, **changes)
             return made.start("sync", "acme", "--json", **(env or {}))
 
+        lonely = command(PREFECT_API_URL=f"{NOWHERE}/api").configure(sound)
         alone = command("alone", PREFECT_HOME=temporary_home).configure(sound)
         runs = {
-            "temporary API": alone.start("sync", "alone", "--json"),
-            "no Prefect": command(PREFECT_API_URL=f"{NOWHERE}/api").configure(sound).start("sync", "acme"),
+            "temporary API": alone.start("sync", "alone", "--json", alone=True),
+            "no Prefect": lonely.start("sync", "acme", alone=True),
             "source is not there": start(sound, source=f"{NOWHERE}/v1.2/voipstudio"),
             "source never answers": start(mute_source),
             "destination never answers": start(mute_destination),
@@ -179,7 +180,7 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(quick: Comma
 
 
 def test_a_mistake_is_told_at_once(quick: Command) -> None:
-    assert min(quick.run("sync", "nobody").seconds for _ in range(3)) < AT_ONCE
+    assert min(quick.run("sync", "nobody", alone=True).seconds for _ in range(3)) < AT_ONCE
 
 
 def test_two_accounts_in_one_location_need_different_id_fields(quick: Command) -> None:
@@ -363,6 +364,15 @@ def test_a_sync_prints_one_json_document_with_prefects_temporary_api(background:
     assert f"contacts: {created} synced" in shown
 
 
+def test_what_prefects_temporary_api_keeps_is_for_its_owner_alone(
+    background: Background, temporary_home: str
+) -> None:
+    background.runs["temporary API"].end(within=110)
+    kept = list(Path(temporary_home).glob("prefect.db*"))
+    assert kept
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
+
+
 def test_a_refused_record_is_exit_code_3(with_a_refusal: Ran) -> None:
     report = with_a_refusal.json
     assert (with_a_refusal.code, report["status"]) == (3, "degraded")
@@ -453,7 +463,7 @@ def test_ctrl_c_on_a_terminal_spares_the_temporary_api_and_ends_the_run(
     slow.options(highlevel={"latency": 0.5})
     slow.reset_counters()
     made = command(PREFECT_HOME=temporary_home).configure(slow)
-    run = made.start("sync", "acme")
+    run = made.start("sync", "acme", alone=True)
     _until(lambda: slow.counters()["highlevel"]["requests"] > 2)
     run.signal(signal.SIGINT, group=True)
     sent = time.monotonic()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 import yaml
 from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH
@@ -19,10 +23,11 @@ from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import Command, Ran
-from tests.support.receiver import receiving
+from tests.support.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(400)
 
+PROJECT = Path(__file__).parents[2]
 DEGRADED = 3
 WEBHOOK_SECRET, ENCRYPTION_KEY = "wh-s3cr+t/of=the?hook", "correct horse/battery+staple"
 PERSON = {
@@ -83,11 +88,11 @@ class Story:
     secrets: set[str] = field(default_factory=set)
 
     def sync(self, name: str, **env: str) -> Ran:
-        """Run a sync with Prefect's temporary API; all is logged to the terminal, files and Prefect."""
+        """Run a sync; all is logged to the terminal, files and Prefect."""
         done = subprocess.run(
             [sys.executable, "-c", RUN, "sync", "acme", "--json"],
             cwd=self.command.folder,
-            env={"PATH": os.environ["PATH"], **self.command.env, **env},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **self.command.env, **env},
             capture_output=True,
             timeout=150,
             check=False,
@@ -148,6 +153,73 @@ def faults(box: Box, *secrets: str) -> None:
     box.fault("html", service="voipstudio", method="GET", count=1, after=3)
 
 
+@contextmanager
+def prefect_server(made: Command) -> Iterator[None]:
+    """A Prefect server of the command's own, as loud as it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made.env["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    start = [
+        str(Path(sys.executable).with_name("prefect")),
+        "server",
+        "start",
+        "--port",
+        str(port),
+        "--no-ui",
+    ]
+    with (
+        (made.folder / "server.out").open("wb") as out,
+        subprocess.Popen(
+            start, cwd=made.folder, env={"PATH": os.environ["PATH"], **made.env}, stdout=out, stderr=out
+        ) as server,
+    ):
+        try:
+            until = time.monotonic() + 90
+            while not answers(f"http://127.0.0.1:{port}/api/health"):
+                assert server.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            yield
+        finally:
+            server.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def tell(story: Story, receiver: Receiver) -> None:
+    """Sync again and again, each time with something else that goes wrong."""
+    made, box = story.command, story.box
+    made.configure(box)
+    routes = ROUTE.format(account="acme", url=f"{receiver.url}/0123456789abcdef")
+    plain = made.path.read_text(encoding="utf-8") + routes
+    made.path.write_text(plain, encoding="utf-8")
+    assert story.sync("plain").code == DEGRADED
+
+    # an app's tokens, an encrypted ledger, a contact that routes care for
+    app = OAUTH.format(account="acme", client_id=box.oauth["client_id"])
+    sealed = plain.replace('token = "${VOIPSYNC_CHECK_TOKEN}"\n', "") + app
+    sealed = sealed.replace("/ledger.db", "/sealed.db").replace(
+        "[state]\n", '[state]\nencryption_keys = ["${ENCRYPTION_KEY}"]\n'
+    )
+    made.path.write_text(sealed, encoding="utf-8")
+    box.advance(3600)
+    assert story.sync("sealed").code == DEGRADED
+    box.insert_source("contacts", first_name="Zebedee", email="zebedee9@hostile.example", labels=["vip"])
+    assert story.sync("routes").code == DEGRADED
+    assert len(receiver.came) > 0
+    story.secrets |= set(box.highlevel.tokens)
+    assert story.sync("crash", CRASH="1").code == 1
+    address = f"https://zebedee:{box.api_key}@elsewhere.example/?token={box.api_key}"
+    box.fault("status", service="voipstudio", status=302, headers={"Location": address}, body=None)
+    assert story.sync("redirect").code == 1
+
+
 @pytest.fixture(scope="module")
 def story(command: Callable[..., Command]) -> Iterator[Story]:
     with Sandbox.threaded(contacts=10, burst=5000) as box, receiving() as receiver:
@@ -172,29 +244,8 @@ def story(command: Callable[..., Command]) -> Iterator[Story]:
         people(box)
         faults(box, box.token, box.api_key)
 
-        made.configure(box)
-        routes = ROUTE.format(account="acme", url=f"{receiver.url}/0123456789abcdef")
-        plain = made.path.read_text(encoding="utf-8") + routes
-        made.path.write_text(plain, encoding="utf-8")
-        assert story.sync("plain").code == DEGRADED
-
-        # an app's tokens, an encrypted ledger, a contact that routes care for
-        app = OAUTH.format(account="acme", client_id=box.oauth["client_id"])
-        sealed = plain.replace('token = "${VOIPSYNC_CHECK_TOKEN}"\n', "") + app
-        sealed = sealed.replace("/ledger.db", "/sealed.db").replace(
-            "[state]\n", '[state]\nencryption_keys = ["${ENCRYPTION_KEY}"]\n'
-        )
-        made.path.write_text(sealed, encoding="utf-8")
-        box.advance(3600)
-        assert story.sync("sealed").code == DEGRADED
-        box.insert_source("contacts", first_name="Zebedee", email="zebedee9@hostile.example", labels=["vip"])
-        assert story.sync("routes").code == DEGRADED
-        assert len(receiver.came) > 0
-        story.secrets |= set(box.highlevel.tokens)
-        assert story.sync("crash", CRASH="1").code == 1
-        address = f"https://zebedee:{box.api_key}@elsewhere.example/?token={box.api_key}"
-        box.fault("status", service="voipstudio", status=302, headers={"Location": address}, body=None)
-        assert story.sync("redirect").code == 1
+        with prefect_server(made):
+            tell(story, receiver)
         yield story
 
 
@@ -258,7 +309,7 @@ def test_nobody_is_anywhere_but_in_the_ledger_and_not_there_with_a_key(story: St
 
 
 def test_what_was_written_is_for_its_owner_alone(story: Story) -> None:
-    ours = ("ledger.db", "sealed.db", "prefect.db")
+    ours = ("ledger.db", "sealed.db")
     for path in story.files():
         if path.name.startswith(ours):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path

@@ -14,6 +14,7 @@ from tasks.ledger import database as module
 from tasks.ledger import facts, migrate
 from tasks.ledger.database import open_engine, opened
 from tasks.ledger.tables import facts as table
+from tests.support import ledgers
 
 
 @pytest.fixture
@@ -57,10 +58,12 @@ def test_files_that_were_open_to_others_are_narrowed(file, path):
     assert modes == {0o600}
 
 
-def test_a_committed_write_survives_a_power_cut(file):
+def test_a_committed_write_survives_a_power_cut(path, monkeypatch):
+    monkeypatch.setattr(module, "SYNCHRONOUS", ledgers.SHIPPED)
     settings = {"journal_mode": "wal", "synchronous": 2}
-    for name, value in settings.items():
-        assert file.now_do(lambda c, name=name: c.execute(text(f"PRAGMA {name}")).scalar()) == value
+    with opened(f"sqlite:///{path}") as file:
+        for name, value in settings.items():
+            assert file.now_do(lambda c, name=name: c.execute(text(f"PRAGMA {name}")).scalar()) == value
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.client import Box
+from tests.support.forking import Forked, fork
 
 KEY, TOKEN = "VOIPSYNC_CHECK_API_KEY", "VOIPSYNC_CHECK_TOKEN"
 CONFIGURATION = """\
@@ -64,7 +65,7 @@ class Ran:
 class Running:
     """A command under way; what it prints goes to files, so that it never waits for a reader."""
 
-    child: subprocess.Popen[bytes]
+    child: subprocess.Popen[bytes] | Forked
     out: Path
     err: Path
     started: float = field(default_factory=time.monotonic)
@@ -125,8 +126,11 @@ class Command:
         self.env |= {KEY: box.api_key, TOKEN: box.token}
         return self
 
-    def start(self, *arguments: str, **env: str) -> Running:
-        """Start ``voipsync`` with these arguments; ``env`` adds to the environment."""
+    def start(self, *arguments: str, alone: bool = False, **env: str) -> Running:
+        """Start ``voipsync`` with these arguments; ``env`` adds to the environment.
+
+        It is forked from a process that has imported it, or starts Python ``alone``.
+        """
         self._number += 1
         out, err = (self.folder / f"{self._number}.{name}" for name in ("out", "err"))
         inherited = {
@@ -134,11 +138,14 @@ class Command:
             for name, value in os.environ.items()
             if not name.startswith(("VOIPSYNC_", "PREFECT_", "VOIPSTUDIO_", "HIGHLEVEL_"))
         }
+        whole = {**inherited, **self.env, **env}
         with out.open("wb") as stdout, err.open("wb") as stderr:
+            if not alone:
+                return Running(fork([*arguments], cwd=self.folder, env=whole, out=out, err=err), out, err)
             child = subprocess.Popen(
                 [str(Path(sys.executable).with_name("voipsync")), *arguments],
                 cwd=self.folder,
-                env={**inherited, **self.env, **env},
+                env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -146,6 +153,6 @@ class Command:
             )
         return Running(child, out, err)
 
-    def run(self, *arguments: str, within: float = 60.0, **env: str) -> Ran:
+    def run(self, *arguments: str, within: float = 60.0, alone: bool = False, **env: str) -> Ran:
         """Run ``voipsync`` to its end."""
-        return self.start(*arguments, **env).end(within)
+        return self.start(*arguments, alone=alone, **env).end(within)
