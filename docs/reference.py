@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from flows.cli import main
 from tasks import options
+from tasks.engine.remedies import REASONS
 from tasks.settings import Settings
 from tasks.values import SecretReference
 
@@ -42,6 +43,20 @@ FORMS = """
 The same models are the forms in the Prefect UI and, one by one, the options of the commands.
 """
 NAMES = {str: "text", int: "a number", float: "a number", bool: "`true` or `false`"}
+REASON_CODES = """\
+# Reason codes: what each means, and what to do
+
+<!-- made by `python -m docs.reference` from tasks/engine/remedies.py: do not edit -->
+
+Reports, `voipsync status` and the account's page in Prefect name a reason in brackets for whatever was not
+simply brought to HighLevel, such as `contacts: 5 skipped (no_email_or_phone)`. Where nothing stands under
+"what to do", nothing need be done. `duplicate_` with another field's name is what `duplicate_email` is, and
+`http_` with a number that HighLevel refused a record with that status: correct what its message names, and
+the next sync tries again.
+
+| code | means | what to do |
+| --- | --- | --- |
+"""
 COMMANDS = """\
 # Commands
 
@@ -102,7 +117,13 @@ def _default_of(option: click.Option) -> str:
     return f"`{option.default}`" if option.show_default else ""
 
 
-PAGES = {"configuration.md": configuration, "commands.md": commands}
+def reasons() -> str:
+    """Every reason code."""
+    rows = (f"| `{code}` | {one.means} | {one.remedy} |\n" for code, one in sorted(REASONS.items()))
+    return REASON_CODES + "".join(rows)
+
+
+PAGES = {"configuration.md": configuration, "commands.md": commands, "reasons.md": reasons}
 
 
 def _tables(path: str, model: type[BaseModel]) -> Iterator[str]:
