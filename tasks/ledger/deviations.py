@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, literal, or_, select, tuple_, update
 
 from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import deviations, records
@@ -80,7 +80,7 @@ def listed(
     )
     if after is not None:
         place = (after.entity, after.kind, after.source_id, after.destination_id)
-        query = query.where(tuple_(*_ORDER) > tuple_(*place))
+        query = query.where(tuple_(*_ORDER) > tuple_(*map(literal, place)))
     rows = connection.execute(query.order_by(*_ORDER).limit(most))
     return [Deviation(**{**row._mapping, "fields": tuple(row.fields)}) for row in rows]  # noqa: SLF001 - public
 
@@ -144,7 +144,7 @@ def _unchecked(number: int) -> ColumnElement[bool]:
     return or_(records.c.checked.is_(None), records.c.checked < number)
 
 
-def _contacts(account: str) -> Select[str, str]:
+def _contacts(account: str) -> Select[tuple[str, str]]:
     return select(records.c.source_id, records.c.destination_id).where(
         records.c.account == account, records.c.entity == "contacts", *_THERE
     )
