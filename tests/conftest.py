@@ -29,6 +29,8 @@ atexit.register(shutil.rmtree, PREFECT_HOME, ignore_errors=True)
 os.environ["PREFECT_HOME"] = PREFECT_HOME
 os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
 os.environ.pop("PREFECT_API_URL", None)
+# what the engine logs without a flow around it is none of Prefect's business
+os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 
 # a shell's background job ignores Ctrl-C, and so would all commands that tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -33,7 +33,11 @@ KEYS: dict[str, set[str]] = {
 """Prefect's documented keys; a misspelt one is ignored without a word (measured)."""
 
 
-WANTED: dict[str, dict[str, Any]] = {"apply": {"options": {"plan": "1"}}, "shard": {"accounts": ["acme"]}}
+WANTED: dict[str, dict[str, Any]] = {
+    "apply": {"options": {"plan": "1"}},
+    "undo": {"options": {"run_id": "1"}},
+    "shard": {"accounts": ["acme"]},
+}
 """What a person, or the fleet, must say when starting a run."""
 HEARTBEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 

@@ -82,13 +82,14 @@ def test_accounts_are_chosen_by_pattern_and_tag(patterns, tags, names):
 
 
 def test_the_longest_unsynced_goes_first_and_nobody_twice():
+    now = time.time()
     found = [
-        Standing("recent", NOW - 90, NOW - 88),
-        Standing("just now", NOW - 10, NOW - 8),
-        Standing("failing", NOW - 70, NOW - 9000, status="failed"),
-        Standing("waiting", NOW - 600, NOW - 598),
+        Standing("recent", now - 90, now - 88),
+        Standing("just now", now - 10, now - 8),
+        Standing("failing", now - 70, now - 9000, status="failed"),
+        Standing("waiting", now - 600, now - 598),
         Standing("new"),
-        Standing("old", NOW - 700, NOW - 698),
+        Standing("old", now - 700, now - 698),
     ]
     ordered = due(found, busy={"waiting"}, every=60)
     assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]

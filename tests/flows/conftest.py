@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -32,18 +31,11 @@ leader=$1; shift
 
 
 @pytest.fixture(scope="session")
-def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a Prefect server's API, one for all processes of the session: it costs ten seconds."""
-    spread = hasattr(request.config, "workerinput")
-    folder = tmp_path_factory.getbasetemp()
-    home = (folder.parent if spread else folder) / "prefect"
-    home.mkdir(exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "url").exists():
-            url = _start_prefect(home, os.getppid() if spread else os.getpid())
-            (home / "url").write_text(url, encoding="utf-8")
-    return (home / "url").read_text(encoding="utf-8")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a Prefect server's API, for this process: several would lock each other's database."""
+    home = tmp_path_factory.getbasetemp() / "prefect"
+    home.mkdir()
+    return _start_prefect(home, os.getpid())
 
 
 def _start_prefect(home: Path, leader: int) -> str:

@@ -479,7 +479,7 @@ def test_a_signal_before_the_run_has_begun_is_exit_code_1(
     command: Make, slow: Box, prefect_api: str, number: signal.Signals
 ) -> None:
     made = command(PREFECT_API_URL=prefect_api).configure(slow)
-    run = made.start("sync", "acme")
+    run = made.start("sync", "acme", alone=True)
     _until((made.folder / "ledger.db").exists)
     time.sleep(0.3)  # Prefect is being imported
     run.signal(number)
