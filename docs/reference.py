@@ -92,7 +92,12 @@ def _commands(path: str, command: click.Command) -> Iterator[str]:
         return
     context = click.Context(command, info_name=path)
     shown = " ".join(piece.removeprefix("[OPTIONS]") for piece in command.collect_usage_pieces(context))
-    yield f"\n## `{f'{path} {shown.strip()}'.strip()}`\n\n"
+    needed = (
+        f" {one.opts[0]}{_metavar(one, context)}"
+        for one in command.params
+        if isinstance(one, click.Option) and one.required
+    )
+    yield f"\n## `{f'{path} {shown.strip()}'.strip()}{''.join(needed)}`\n\n"
     yield re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or "")) + "\n"
     rows = [
         f"| `{', '.join(one.opts)}{_metavar(one, context)}` | {_default_of(one)} | {_help(one)} |"
