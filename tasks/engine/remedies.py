@@ -48,7 +48,8 @@ REASONS = {
     ),
     "not_a_list": Reason("VoIPstudio answered with something other than a list", _ITSELF),
     "not_found": Reason(
-        "what it belongs to is not in HighLevel any more", "run `voipsync sync --mode full`: it looks again"
+        "what it belongs to is not in HighLevel any more",
+        "run `voipsync sync ACCOUNT --mode full`: it looks again",
     ),
     "not_in_team": Reason(
         "its user is not in the calendar's team", "add the user to the team, or change mapping.users"
@@ -71,7 +72,7 @@ REASONS = {
     ),
     "undone": Reason(
         "a run that wrote it was undone",
-        "to have it there again: change it in VoIPstudio, or run `voipsync sync --mode full`",
+        "to have it there again: change it in VoIPstudio, or run `voipsync sync ACCOUNT --mode full`",
     ),
     # a part of it is not sent
     "bad_created_at": Reason("when it was made is unreadable: its marker goes without", _CORRECT),
