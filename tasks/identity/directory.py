@@ -283,6 +283,8 @@ class Directory:
         return found
 
     def _clear(self, connection: Connection) -> None:
+        # who is not read to the end is read again, rather than taken for whole
+        facts.put(connection, self.account, FACT, {"newest": None})
         connection.execute(delete(directory).where(directory.c.account == self.account))
 
     def _row(self, contact_id: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.errors import ServiceUnavailable
+from tasks.identity import directory
+from tasks.ledger import facts
+from tasks.ledger.database import opened
 from tests.engine.test_identity import custom, person, quiet, there
 from tests.support.accounts import sync
 
@@ -190,3 +194,29 @@ async def test_a_contact_that_is_shown_as_deleted_is_gone(box, url):
     report = await touched(box, url, number, "contact")
     assert box.writes() == {}
     assert any("deleted at the destination by someone, and left so" in one for one in report.warnings)
+
+
+async def test_a_directory_that_was_not_read_to_its_end_is_read_again(box, url, monkeypatch):
+    def newest():
+        with opened(url) as ledger:
+            return ledger.now_look(lambda connection: facts.get(connection, "acme", directory.FACT))[0][
+                "newest"
+            ]
+
+    box.reset(contacts=20, burst=5000)
+    await sync(box, url)
+    assert newest() is not None
+    read = directory.pages
+
+    async def interrupted(*given):
+        async for page in read(*given):
+            yield page
+            raise ServiceUnavailable("the connection went")
+
+    box.insert_source("contacts", first_name="New", email="new@example.com")
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "pages", interrupted)
+        assert (await sync(box, url, mode="full")).status == "failed"
+    assert newest() is None
+    assert (await sync(box, url)).status == "ok"
+    assert newest() is not None
