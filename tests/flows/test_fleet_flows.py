@@ -41,9 +41,10 @@ async def main():
         print(json.dumps([state.name, state.message]))
     tasks.fleet.LOST_SECONDS = 1.0
     about = {"account": "alive"}
+    number, tags = await deployment.aapply(), ["voipsync-fleet"]
     async with get_client() as client:
         shards = [await client.create_flow_run_from_deployment(
-            await deployment.aapply(), parameters={"accounts": [one]}, tags=["voipsync-fleet"], state=Running()
+            number, parameters={"accounts": [one]}, tags=tags, state=Running()
         ) for one in ("dead", "alive")]
         await asyncio.sleep(1.5)
         settings = load()
