@@ -138,6 +138,17 @@ async def test_a_created_contact_stays_where_something_of_others_hangs_on_it(box
     assert len(box.notes()) == 1
 
 
+async def test_a_created_contact_stays_where_a_person_edited_one_of_its_activities(box, url):
+    row = ann(box)
+    box.insert_source("notes", row, body="Said")
+    first = await sync(box, url)
+    box.edit("notes", box.notes()[0]["id"], body="By a person")
+    told, report = await take_back(box, url, first.run_id)
+    assert (len(box.contacts()), [note["body"] for note in box.notes()]) == (1, ["By a person"])
+    assert f"contact {row} stays: a person changed 1 of its notes" in told
+    assert report.entities["contacts"]["deleted"] == 0
+
+
 async def test_activities_go_back_each_as_it_was(box, url):
     row = ann(box)
     changed_note, gone_task = (
