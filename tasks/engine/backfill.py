@@ -51,8 +51,8 @@ WINDOWS = 150
 """Windows of one backfill, about: Prefect keeps track of no more task runs. Else they are made longer."""
 
 UNREAD = (
-    "{} contacts were not given by the source when they were asked for: the backfill is not done, and run again "
-    "it asks for these alone; where they are no longer there, --restart looks anew who is"
+    "{} contacts were not given by the source when they were asked for: the backfill is not done, and run "
+    "again it asks for these alone; where they are no longer there, --restart looks anew who is"
 )
 
 Between = Callable[[], Awaitable[None]]

@@ -93,7 +93,8 @@ class Chosen:
         self.streams = Streams(self.run)
 
     async def next(self) -> Batch | None:
-        """Return what the next chosen contacts ask for; None after the last."""
+        """After those in more of a hurry: return what the next contacts ask for; None after the last."""
+        await self.run.step_aside()
         self.run.check()
         ids = await self.take()
         if not ids:

@@ -81,7 +81,9 @@ async def _check_gone(run: Run, record: Record) -> None:
     """A contact that is at the destination keeps its link; one that was merged or deleted there does not."""
     linked = f"contact {record.source_id} is linked already, to {record.destination_id}"
     if record.intent is not None:
-        raise ConfigurationError(f"{linked}, and what it was sent last is open: run `voipsync sync {run.name}` first")
+        raise ConfigurationError(
+            f"{linked}, and what it was sent last is open: run `voipsync sync {run.name}` first"
+        )
     if await Seeker(run).fresh(record.destination_id or "") is not None:
         raise ConfigurationError(f"{linked}, which is there: merge it in HighLevel into the other one first")
 
