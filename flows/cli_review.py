@@ -58,7 +58,8 @@ def link(
 ) -> None:
     """Settle who SOURCE_ID of ACCOUNT is: CONTACT_ID at the destination, or (--create) nobody there yet.
 
-    The next sync carries it out.
+    Also a contact that is linked can be, once somebody has merged or deleted the other side of the link in
+    HighLevel. The next sync carries it out.
     """
     if create == (contact_id is not None):
         raise click.UsageError("give either CONTACT_ID or --create")

@@ -80,6 +80,7 @@ class Application:
     async def block(self) -> int:
         """Carry out the next items; return how many there were."""
         run, plan_id = self.steps.run, self.plan.id
+        await run.step_aside()  # before the items are held against the ledger: another run may change it
         rows = await run.state.look(
             partial(plans.items, plan_id=plan_id, after=self._after, state=plans.OPEN)
         )

@@ -78,6 +78,7 @@ class Chosen:
     Attributes:
         span: a contact, or an activity, is brought by its own date.
         again: whether what was refused or waits is tried whenever it would be due.
+        unread: those of the contacts last asked for that the source did not give.
     """
 
     run: Run
@@ -85,13 +86,15 @@ class Chosen:
     span: Span = ALWAYS
     again: bool = False
     walk: Tally = field(default_factory=Tally)
+    unread: frozenset[str] = frozenset()
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
         self.streams = Streams(self.run)
 
     async def next(self) -> Batch | None:
-        """Return what the next chosen contacts ask for; None after the last."""
+        """After those in more of a hurry: return what the next contacts ask for; None after the last."""
+        await self.run.step_aside()
         self.run.check()
         ids = await self.take()
         if not ids:
@@ -151,6 +154,7 @@ class Chosen:
                     found[one] = row
 
         await together(work() for _ in range(min(len(ids), self.run.account.source.concurrency)))
+        self.unread = frozenset(ids) - found.keys()
         return {one: found[one] for one in ids if one in found}
 
     async def _known(self, rows: Collection[str]) -> tuple[dict[str, Outline], set[str]]:

@@ -140,7 +140,8 @@ class ContactWriter:
         """Link a contact found at the destination, filling what is empty there; None where it is gone."""
         directory = await self.run.directory()
         theirs = await directory.content(contact_id) or {}
-        if before.state == "gone" or not _complete(ours, theirs):  # the index may still show what we deleted
+        # the index may still show what was deleted: whoever had a place before is asked for
+        if before.reason is not None or not _complete(ours, theirs):
             contact = await self.seek.fresh(contact_id)
             if contact is None:
                 await directory.remove(contact_id)

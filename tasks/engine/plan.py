@@ -98,6 +98,7 @@ async def plan_of(steps: Steps, items: Sequence[Item], *, kind: str, told: Seque
         carrier = Carrier(Steps(run), deletes=True)
         await run.learn()
         for start in range(0, len(items), plans.BLOCK):
+            await run.step_aside()
             await carrier.block(items[start : start + plans.BLOCK])
         await carrier.end()
         await tell_open(run)

@@ -202,7 +202,7 @@ class Writer:
         record = before or self._blank(bundle)
         if outcome.is_parting(record):
             return record  # whether it was deleted is not known: nothing is sent before that is settled
-        record = replace(record, seen=self.run.walk)
+        record = replace(record, seen=max(record.seen, self.run.walk))
         match bundle.contact:
             case Skipped(reason="no_email_or_phone") if record.destination_id:
                 return await self._save(outcome.unchanged(record, fingerprint), "unchanged")

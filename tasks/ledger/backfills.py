@@ -1,6 +1,7 @@
 """What backfills still have to do: the contacts of each, with their dates, and what became of it.
 
-The contacts that are staged are the checkpoint: who is done leaves the list, in a transaction of its own.
+The contacts that are staged are the checkpoint: who is done leaves the list, in a transaction of its own. Who
+could not be read at the source stays in it, for the next run of the same backfill.
 """
 
 from __future__ import annotations
@@ -9,7 +10,19 @@ import time
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import backfills, records, staged
@@ -29,6 +42,13 @@ class Rest(NamedTuple):
     number: int
     oldest: float
     newest: float
+
+
+class Place(NamedTuple):
+    """A staged contact's place in the order in which they are done: its date, then its source id."""
+
+    at: float
+    source_id: str
 
 
 def find(connection: Connection, account: str, key: str) -> Backfill | None:
@@ -63,10 +83,10 @@ def all_staged(connection: Connection, account: str, key: str) -> int:
     return total
 
 
-def rest(connection: Connection, account: str, key: str) -> Rest:
-    """Return what is left to do."""
+def rest(connection: Connection, account: str, key: str, after: Place | None = None) -> Rest:
+    """Return what is left to do, from after a place on."""
     query = select(func.count(), func.min(staged.c.at), func.max(staged.c.at))
-    number, oldest, newest = connection.execute(query.where(_of(staged, account, key))).one()
+    number, oldest, newest = connection.execute(query.where(_of(staged, account, key), _from(after))).one()
     return Rest(int(number), oldest or 0.0, newest or 0.0)
 
 
@@ -90,10 +110,12 @@ def sample(connection: Connection, account: str, key: str, number: int) -> list[
     return [str(connection.execute(ordered.offset(place)).scalar_one()) for place in places]
 
 
-def take(connection: Connection, account: str, key: str, until: float, most: int) -> list[str]:
-    """Return the oldest of the contacts that are left, of dates before ``until``."""
-    query = select(staged.c.source_id).where(_of(staged, account, key), staged.c.at < until)
-    return list(connection.execute(query.order_by(*_ORDER).limit(most)).scalars())
+def take(
+    connection: Connection, account: str, key: str, until: float, most: int, after: Place | None = None
+) -> list[Place]:
+    """Return the oldest of the contacts that are left, from after a place on, of dates before ``until``."""
+    query = select(*_ORDER).where(_of(staged, account, key), _from(after), staged.c.at < until)
+    return [Place(*row) for row in connection.execute(query.order_by(*_ORDER).limit(most))]
 
 
 def done(connection: Connection, account: str, key: str, ids: Collection[str]) -> None:
@@ -108,6 +130,10 @@ def finish(connection: Connection, account: str, key: str) -> None:
 
 
 _ORDER = (staged.c.at, staged.c.source_id)
+
+
+def _from(after: Place | None) -> ColumnElement[bool]:
+    return true() if after is None else tuple_(*_ORDER) > tuple_(*map(literal, after))
 
 
 def _of(table: Table, account: str, key: str) -> ColumnElement[bool]:

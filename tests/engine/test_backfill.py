@@ -126,6 +126,26 @@ async def test_what_cannot_be_read_is_told_and_left_to_the_sync(box, url):
     assert check(box, url) == []
 
 
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_whom_the_source_does_not_give_is_kept_counted_and_told(box, url, small, status):
+    ids = [person(box, number) for number in range(12)]
+    for one in (ids[0], ids[7]):
+        box.insert_source("notes", one, body="Said")
+        box.fault("status", service="voipstudio", status=status, body={}, path=f"/contacts/{one}$")
+    report = await backfill(box, url)
+    told = [one for one in report.warnings if "2 contacts were not given by the source" in one]
+    assert (report.status, len(told), len(box.contacts())) == ("degraded", 1, 10)
+    assert (await backfill(box, url)).status == "degraded"
+    box.clear_faults()
+    box.reset_counters()
+    report = await backfill(box, url)
+    assert (report.status, len(box.contacts()), len(box.notes())) == ("ok", 12, 2)
+    assert box.counters()["voipstudio"]["operations"]["get-contact"] == 2
+    again = await backfill(box, url)
+    assert "this backfill was finished at" in again.warnings[0]
+    assert check(box, url) == []
+
+
 async def test_a_backfill_that_dies_goes_on_where_it_stopped_whatever_a_sync_does_meanwhile(box, url, small):
     box.reset(contacts=40, burst=5000)
     people = box.source("contacts")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tasks.engine.run import Stopped, open_run
+from tasks.engine.run import Run, Stopped, open_run
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
@@ -32,6 +32,24 @@ async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypa
     emails = [row["email"] for row in box.contacts() if row.get("email")]
     assert len(emails) == len(set(emails))
     assert box.counters()["highlevel"]["operations"]["create-contact"] == len(box.contacts())
+
+
+async def test_what_a_full_sync_finds_refused_is_told_although_another_one_went_first(box, url, monkeypatch):
+    for number in (1, 2):
+        box.insert_source("contacts", first_name=f"Person{number}", email=f"person{number}@example.com")
+    box.fault("status", status=422, body={}, method="POST", path="/contacts/$", containing="person2@")
+    assert (await sync(box, url)).status == "degraded"
+    step_aside, left = Run.step_aside, iter([True])
+
+    async def live_sync():
+        assert (await sync(box, url)).status == "degraded"
+
+    async def stepping(run, meanwhile=None):
+        await step_aside(run, live_sync if run.full and next(left, False) else meanwhile)
+
+    monkeypatch.setattr(Run, "step_aside", stepping)
+    report = await sync(box, url, mode="full")
+    assert (report.status, report.entities["contacts"]["rejected"]) == ("degraded", 1)
 
 
 async def test_who_stands_in_line_ends_where_that_is_asked_for(box, url):
