@@ -55,13 +55,14 @@ def status(account: str | None, *, as_json: bool) -> None:
             for name, configured in chosen.items()
             for one in database.now_look(partial(standings, name=name, account=configured))
         ]
+        shown = [one.as_json(database.now()) for one in found]
     if as_json:
-        click.echo(json.dumps({"credentials": [one.as_json() for one in found]}, ensure_ascii=False))
+        click.echo(json.dumps({"credentials": shown}, ensure_ascii=False))
         return
     from flows.terminal import credential  # noqa: PLC0415
 
-    for one in found:
-        credential(one.as_json())
+    for one in shown:
+        credential(one)
 
 
 @auth.command()

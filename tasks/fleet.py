@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from prefect import task
@@ -19,7 +19,7 @@ from tasks.engine import fleet
 from tasks.engine.fleet import Standing
 from tasks.engine.steps import sync_once
 from tasks.events import emit
-from tasks.late import LOST_SECONDS
+from tasks.late import LOST_SECONDS, server_time
 from tasks.ledger import migrate
 from tasks.ledger.database import Database, opened
 from tasks.ledger.sealing import Sealer
@@ -60,7 +60,7 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
                 for shard, _ in zip(fleet.shards(ordered), range(options.most_runs - under_way), strict=False)
             ]
             deployment = await client.read_deployment_by_name(options.deployment)
-            now = datetime.now(UTC)
+            now = await server_time(client)
             for number, accounts in enumerate(chosen):
                 at = now + timedelta(seconds=options.spread_seconds * number / len(chosen))
                 await client.create_flow_run_from_deployment(
@@ -83,10 +83,10 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
     runs: list[FlowRun] = []
     while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=len(runs)):
         runs += page
-    lost = datetime.now(UTC) - timedelta(seconds=LOST_SECONDS)
+    lost = await server_time(client) - timedelta(seconds=LOST_SECONDS)
     began = {run.id: run.start_time or run.expected_start_time for run in runs if run.state_type in BEGUN}
     long_ago = {number for number, at in began.items() if at and at < lost}
-    alive = {one.account for one in found if one.tried_at and one.tried_at > lost.timestamp()}
+    alive = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
     if long_ago:
         with _ledger() as database:
             alive |= await database.look(fleet.at_work)

@@ -235,7 +235,7 @@ class Backfill:
         if self.feed.streams.wanted():
             return {one: at for one, at in dates.items() if span.until is None or at < span.until}
         find = partial(records.outline, account=run.name, entity="contacts", ids=people)
-        known, now = await run.database.look(find), time.time()
+        known, now = await run.database.look(find), run.now()
         return {
             one: at
             for one, at in dates.items()

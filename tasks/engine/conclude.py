@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, update
@@ -56,12 +55,12 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
             "retried": source.retried + destination.retried,
         },
         warnings=[redact_text(warning) for warning in run.findings.all_warnings()],
-        seconds=round(time.time() - run.started, 3),
+        seconds=round(run.now() - run.started, 3),
     )
     done = (
         update(runs)
         .where(runs.c.id == run.id)
-        .values(status=status, finished_at=time.time(), report=report.as_json())
+        .values(status=status, finished_at=run.now(), report=report.as_json())
     )
 
     def end(connection: Connection) -> None:

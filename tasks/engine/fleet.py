@@ -6,7 +6,6 @@ an account that fails holds up nobody: it had its turn, and stands in line again
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, String, column, 
 
 from tasks.engine.report import OPEN
 from tasks.ledger import lease
+from tasks.ledger.clock import now
 from tasks.ledger.records import blocks
 from tasks.ledger.tables import runs
 
@@ -41,6 +41,7 @@ class Standing:
         synced_at: when the last one that was ok or degraded ended.
         seconds: how long that one took.
         status: how the last one ended, or ``running``; empty: there was none.
+        as_of: when that was looked up, by the ledger's clock.
     """
 
     account: str
@@ -48,12 +49,13 @@ class Standing:
     synced_at: float | None = None
     seconds: float = UNKNOWN_SECONDS
     status: str = ""
+    as_of: float = 0.0
 
 
 def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
     """How these accounts stand: a few index look-ups each, however long their history is."""
     found: dict[str, Standing] = {}
-    good = ("ok", "degraded")
+    good, at = ("ok", "degraded"), now(connection)
     for block in blocks(names):
         listed = values(column("name", String), name="names").data([(name,) for name in block]).cte()
         query = select(
@@ -65,7 +67,7 @@ def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
         )
         for row in connection.execute(query):
             seconds = UNKNOWN_SECONDS if row.seconds is None else row.seconds
-            found[row.name] = Standing(row.name, row.tried_at, row.synced_at, seconds, row.status or "")
+            found[row.name] = Standing(row.name, row.tried_at, row.synced_at, seconds, row.status or "", at)
     return list(found.values())
 
 
@@ -100,11 +102,10 @@ def due(found: Iterable[Standing], *, busy: Collection[str], every: float) -> li
         busy: accounts that a flow run is under way or waits for.
         every: seconds after which an account is to be synced again.
     """
-    now = time.time()
     ready = [
         one
         for one in found
-        if one.account not in busy and (one.tried_at is None or one.tried_at <= now - every)
+        if one.account not in busy and (one.tried_at is None or one.tried_at <= one.as_of - every)
     ]
     return sorted(ready, key=lambda one: (one.tried_at or 0.0, one.synced_at or 0.0, one.account))
 
@@ -148,14 +149,13 @@ def last_reports(connection: Connection, names: Collection[str]) -> dict[str, di
 
 def table(found: Iterable[Standing], reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows for people: how these accounts stand, and what their last syncs did."""
-    now = time.time()
     return [
         {
             "account": one.account,
             "last sync": one.status or "never",
             "minutes since one was good": None
             if one.synced_at is None
-            else round((now - one.synced_at) / 60),
+            else round((one.as_of - one.synced_at) / 60),
             "seconds it took": None if one.synced_at is None else round(one.seconds, 1),
             **_did(reports.get(one.account)),
         }

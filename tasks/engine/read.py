@@ -6,7 +6,6 @@ handed on as pandas frames, so that memory does not grow with the account.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +94,7 @@ class Reader:
 
     async def written(self, read: frozenset[str]) -> None:
         """Note that what was read of these contacts' activities is written, or kept for a later run."""
-        name, now = self.run.name, time.time()
+        name, now = self.run.name, self.run.now()
         await self.run.database.do(
             lambda connection: records.mark_activities_read(connection, name, read, now)
         )
@@ -106,7 +105,7 @@ class Reader:
         """Sort one page's rows into changed ones and those whose activities are to be read."""
         run = self.run
         rows = {source_id(row, "contacts"): row for row in page}
-        now, wanted = time.time(), self.streams.wanted()
+        now, wanted = run.now(), self.streams.wanted()
 
         def look(connection: Connection) -> tuple[dict[str, Outline], set[str]]:
             known = records.outline(connection, run.name, "contacts", rows)
@@ -165,7 +164,7 @@ class Reader:
         return [] if lists is None else await self._sift_activities(lists, frozenset(scan))
 
     async def _sift_activities(self, lists: Lists, asked: frozenset[str]) -> list[dict[str, Any]]:
-        run, now = self.run, time.time()
+        run, now = self.run, self.run.now()
         whole = frozenset(contact.contact_id for contact in lists.read if contact.whole >= lists.streams)
         complete = {
             stream: [contact.contact_id for contact in lists.read if stream in contact.whole]

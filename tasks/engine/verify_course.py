@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
 from tasks.ledger import facts
+from tasks.ledger.clock import now
 
 FACT = "verification"
 RESUMED_SECONDS = 86_400.0
@@ -61,4 +61,4 @@ def kept(connection: Connection, account: str) -> tuple[Course | None, bool]:
     value, at = known
     named = {name: tuple(value[name]) for name in ("entities", "stages")}
     course = Course(**{**value, **named})
-    return course, bool(course.stages) and time.time() - at < RESUMED_SECONDS
+    return course, bool(course.stages) and now(connection) - at < RESUMED_SECONDS

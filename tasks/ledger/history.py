@@ -7,13 +7,13 @@ numbered within their run, and older ones go in small batches.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
+from tasks.ledger.clock import now
 from tasks.ledger.tables import history, runs
 
 PRUNED = 2_000
@@ -35,7 +35,8 @@ class Deed:
     why: str | None = None
     reason: str | None = None
     status: int | None = None
-    at: float = field(default_factory=time.time)
+    at: float | None = None
+    """When, UTC seconds; None: when it is kept."""
 
 
 class Told(NamedTuple):
@@ -61,11 +62,14 @@ class History:
         """Keep deeds with whatever else this transaction does; where it is repeated, numbers are left out."""
         if not self.days:
             return
-        rows = []
+        rows, at = [], now(connection)
         for deed in deeds:
             self._number += 1
             row = {name: getattr(deed, name) for name in _COLUMNS}
-            rows.append(row | {"run_id": self.run_id, "number": self._number})
+            rows.append(
+                row
+                | {"run_id": self.run_id, "number": self._number, "at": at if deed.at is None else deed.at}
+            )
         if rows:
             connection.execute(_INSERT, rows)
 
@@ -73,7 +77,7 @@ class History:
         """Let go of some of what is too old; return how many rows that were."""
         old = (
             select(*_KEY)
-            .where(history.c.account == self.account, history.c.at < time.time() - self.days * DAY)
+            .where(history.c.account == self.account, history.c.at < now(connection) - self.days * DAY)
             .order_by(history.c.at)
             .limit(PRUNED)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert
@@ -85,7 +86,7 @@ def test_accounts_are_chosen_by_pattern_and_tag(patterns, tags, names):
 
 def test_the_longest_unsynced_goes_first_and_nobody_twice():
     now = time.time()
-    found = [
+    every = [
         Standing("recent", now - 90, now - 88),
         Standing("just now", now - 10, now - 8),
         Standing("failing", now - 70, now - 9000, status="failed"),
@@ -93,7 +94,7 @@ def test_the_longest_unsynced_goes_first_and_nobody_twice():
         Standing("new"),
         Standing("old", now - 700, now - 698),
     ]
-    ordered = due(found, busy={"waiting"}, every=60)
+    ordered = due([replace(one, as_of=now) for one in every], busy={"waiting"}, every=60)
     assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]
 
 
