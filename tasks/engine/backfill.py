@@ -201,11 +201,11 @@ class Backfill:
 
     async def _bring(self, ids: Sequence[str]) -> None:
         before, batch = self.steps.done, await self.feed.read(ids)
+        self.feed.walk.rows += len(ids)
         if len(batch):
             await self.steps.write(await self.steps.map(batch))
         await self._do(partial(backfills.done, ids=[one for one in ids if one not in self.feed.unread]))
         self.unread += len(self.feed.unread)
-        self.feed.walk.rows += len(ids)
         self.left -= len(ids)
         self.steps.advance(before + len(ids) - self.steps.done)
 
