@@ -52,6 +52,11 @@ class State(Section):
     history_days: int = Field(
         90, ge=0, description="how long each write is kept, for explain and undo; 0: none is"
     )
+    runs_days: int = Field(
+        90,
+        ge=1,
+        description="how long runs and their reports are kept, for the charts; one a minute is 1,440 a day",
+    )
 
 
 class Streams(Section):
