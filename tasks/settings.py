@@ -90,6 +90,13 @@ class Source(Section):
         "auto",
         description="whose activities a run reads; auto: all contacts' up to 2,000, then recent",
     )
+    activity_sweep_hours: float = Field(
+        24.0,
+        ge=1,
+        le=24 * 31,
+        description="recent: within how long everybody's activities are read again, an even share by each "
+        "run; a contact costs a request a stream in that time",
+    )
     page_size: int = Field(
         100, ge=1, le=10_000, description="contacts asked for per page; the service may send fewer"
     )

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -190,7 +191,7 @@ def _drop(connection: Connection, table: Table, which: ColumnElement[bool], most
 
     They are found by where they lie: by their keys PostgreSQL may well compare each with every other.
     """
-    place = literal_column("ctid" if connection.dialect.name == "postgresql" else "rowid")
+    place: ColumnElement[Any] = literal_column("ctid" if connection.dialect.name == "postgresql" else "rowid")
     some = select(place).select_from(table).where(which).limit(most)
     return connection.execute(delete(table).where(place.in_(some), which)).rowcount
 
