@@ -21,6 +21,7 @@ from flows.cli_explain import explain
 from flows.cli_init import init
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
+from flows.cli_purge import purge
 from flows.cli_report import report
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
@@ -246,6 +247,7 @@ main.add_command(verify)
 main.add_command(retry)
 main.add_command(backfill)
 main.add_command(report)
+main.add_command(purge)
 main.add_command(init)
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SHELL = frozenset(
         "tasks.load",
         "tasks.plan",
         "tasks.backfill",
+        "tasks.purge",
         "tasks.report",
         "tasks.transform",
         "tasks.verify",

@@ -33,6 +33,7 @@ from tasks.ledger.history import History
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.records import Record
+from tasks.ledger.retention import ROUTES_FROM, Terms
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
@@ -90,6 +91,8 @@ class Run:
     rules: Rules
     state: Database
     """The ledger's database: where leases, runs and plans are kept, also while `database` is a stand-in."""
+    terms: Terms
+    """How long the ledger keeps what."""
     database: Database
     journal: Journal
     source: VoipStudio
@@ -334,8 +337,9 @@ async def open_run(
                     options=options,
                     rules=Rules.of(name, account),
                     state=database,
+                    terms=(terms := Terms.of(settings.state)),
                     database=database,
-                    journal=Journal(database, History(name, run_id, settings.state.history_days)),
+                    journal=Journal(database, History(name, run_id, terms.history_days)),
                     source=VoipStudio(source_wire, account=name),
                     api=ContactsApi(
                         destination_wire,
@@ -399,10 +403,6 @@ def _check_first(connection: Connection, account: str) -> None:
             f'accounts.{account}.first_run is "plan": look at `voipsync plan {account}`, and '
             f"`voipsync apply {account} PLAN` it; from then on it is synced"
         )
-
-
-ROUTES_FROM = "routes_from"
-"""Fact: learnt when a run first walked the whole source and came to its end."""
 
 
 def _begin_walk(connection: Connection, account: str) -> int:

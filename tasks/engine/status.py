@@ -16,11 +16,11 @@ from tasks.ledger import effects, migrate, records
 from tasks.ledger.clock import now
 from tasks.ledger.database import opened
 from tasks.ledger.lease import described, holder, in_line
+from tasks.ledger.retention import LAST_RUNS
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import leases, runs
 from tasks.settings import Account, State
 
-LAST_RUNS = 5
 _HOUR, _DAY = 3_600.0, 86_400.0
 
 

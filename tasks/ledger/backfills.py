@@ -27,6 +27,9 @@ from tasks.ledger.clock import now
 from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import backfills, records, staged
 
+ESTIMATE = "estimate"
+"""The key of what is staged for an estimate alone."""
+
 
 class Backfill(NamedTuple):
     """How a backfill stands; ``total`` is known once all of its contacts are staged."""

@@ -2,7 +2,7 @@
 
 A deed says what it changed and nothing else: ``before`` and ``after`` hold the fields concerned, as they
 stood at the destination and as they were left; of tags, those taken away and those put there. Rows are
-numbered within their run, and older ones go in small batches.
+numbered within their run; old ones go by `tasks.ledger.retention`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, func, insert, select, tuple_
 
 from tasks.ledger.clock import now
 from tasks.ledger.tables import history, runs
-
-PRUNED = 2_000
-"""Rows that go at the end of one run, at most; a run that writes more than that is rare."""
-DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +68,6 @@ class History:
             )
         if rows:
             connection.execute(_INSERT, rows)
-
-    def prune(self, connection: Connection) -> int:
-        """Let go of some of what is too old; return how many rows that were."""
-        old = (
-            select(*_KEY)
-            .where(history.c.account == self.account, history.c.at < now(connection) - self.days * DAY)
-            .order_by(history.c.at)
-            .limit(PRUNED)
-        )
-        return connection.execute(delete(history).where(tuple_(*_KEY).in_(old))).rowcount
 
 
 def of_record(connection: Connection, account: str, entity: str, source_id: str) -> list[Told]:
@@ -139,7 +125,6 @@ def _told(connection: Connection, query: Any) -> list[Told]:  # noqa: ANN401 - S
 
 
 _COLUMNS: Sequence[str] = tuple(Deed.__dataclass_fields__)
-_KEY = (history.c.account, history.c.run_id, history.c.number)
 _INSERT = insert(history)
 _TOLD = select(history, runs.c.kind.label("run_kind"), runs.c.mode.label("run_mode")).outerjoin(
     runs, runs.c.id == history.c.run_id
