@@ -103,7 +103,11 @@ def _option(name: str, text: str, *, several: bool = True) -> click.Option:
             show_default=True,
             help="File to write.",
         ),
-        click.Option(["--account", "accounts"], multiple=True, help="Name of an account, such as acme; to be repeated for several."),
+        click.Option(
+            ["--account", "accounts"],
+            multiple=True,
+            help="Name of an account, such as acme; repeat it for several.",
+        ),
         _option("state_url", "Where the ledger is: an SQLAlchemy URL.", several=False),
         *(_option(one.option, f"{one.text}.") for asked, _ in ROUNDS for one in asked),
         click.Option(["--no-check"], is_flag=True, help="Do not try the answers at the services."),
@@ -126,8 +130,8 @@ def init(
 ) -> None:
     """Write a commented voipsync.toml from a template.
 
-    It asks for what it needs, and tries each answer at the services. No secret is asked for or written, only references to them. Nothing is written at either service, and no
-    file is overwritten.
+    It asks for what it needs, and tries each answer at the services. No secret is asked for or written, only
+    references to them. Nothing is written at either service, and no file is overwritten.
     """
     if out.exists():
         raise ConfigurationError(f"{out} is there already: move it away, or give --out FILE")

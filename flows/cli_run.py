@@ -55,7 +55,6 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     return chosen
 
 
-
 def entities_option(what: str) -> Callable[[FC], FC]:
     """``--only``, with what becomes of the entities that are named."""
     says = f"Entities to {what}, of: {', '.join(ENTITIES)}."

@@ -97,7 +97,8 @@ def test_each_command_says_in_one_line_what_it_does_and_what_each_option_means()
         for option in (each for each in one.params if isinstance(each, click.Option)):
             assert option.help, (name, option.name)
             assert option.help[0].isupper() or option.name in ("mode", "template"), (name, option.name)
-            assert option.is_flag or "RANGE" not in option.make_metavar(click.Context(one)), (name, option.name)
+            shown = "" if option.is_flag else option.make_metavar(click.Context(one))
+            assert "RANGE" not in shown, (name, option.name)
 
 
 def test_a_wrong_command_line_would_be_found() -> None:
@@ -107,7 +108,7 @@ def test_a_wrong_command_line_would_be_found() -> None:
 
 def test_operations_and_arguments_in_the_documents_exist() -> None:
     used = [shlex.split(line) for line in lines() if line.startswith("voipsync call ")]
-    assert len(used) >= 3
+    assert len(used) >= 2
     for _, _, _, operation, *values in (one for one in used if one[3] != "OPERATION"):
         names = {value.partition("=")[0] for value in values if "=" in value}
         OPERATIONS[operation].sort_out(dict.fromkeys(names, "x"))

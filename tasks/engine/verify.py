@@ -279,7 +279,7 @@ class Verification:
         seconds = requests / quota.limit * quota.window
         return (
             f"verifying {', '.join(course.entities)} of {what}: at least {requests:,} "
-            f"request{'s' * (requests != 1)}, about {in_words(seconds)} where nobody else is in more of a hurry"
+            f"request{'s' * (requests != 1)}, about {in_words(seconds)} where nobody is in more of a hurry"
         )
 
 
