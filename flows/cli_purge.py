@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 @json_option
 @config
 def purge(account: str | None, gone: str, *, dry_run: bool, yes: bool, compact: bool, as_json: bool) -> None:
-    """Drop what the ledger has kept long enough, of ACCOUNT or of all that are configured.
+    """Drop what the ledger has kept long enough.
 
-    These are journal rows (`state.history_days`), runs and their reports (`state.runs_days`), old plans,
-    finished backfills, and records of what was deleted at both sides. Links to what is at the destination
-    stay for ever, and nothing there is touched. It goes on beside all runs, and whatever ends it, the next
-    purge goes on.
+    Of ACCOUNT, or of all that are configured: journal rows (`state.history_days`), runs and their reports
+    (`state.runs_days`), old plans, finished backfills, and records of what was deleted at both sides. Links
+    to what is at the destination stay for ever, and nothing there is touched. It goes on beside all runs, and
+    whatever ends it, the next purge goes on.
     """
     if account and gone:
         raise click.UsageError("give either ACCOUNT or --gone")
