@@ -289,5 +289,31 @@ class VerifyOptions(BaseModel):
     )
 
 
+class PurgeOptions(BaseModel):
+    """What of the ledger goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dry_run: bool = Field(
+        False,
+        description="only say what would go",
+        json_schema_extra={"position": 0},
+    )
+    gone: str = Field(
+        "",
+        description="instead: an account that is configured no more; everything that the ledger knows of it "
+        "goes, its stored credentials too",
+        json_schema_extra={"position": 1},
+    )
+    compact: bool = Field(
+        False,
+        description="then rewrite the file of an SQLite ledger, so that the room goes back to the disk; not "
+        "while a run is under way",
+        json_schema_extra={"position": 2},
+    )
+
+
+WHAT_IS_OLD = PurgeOptions()
+"""What is older than the configuration keeps it."""
 A_SAMPLE = VerifyOptions()
 """A random sample of contacts, with their activities."""

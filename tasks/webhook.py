@@ -22,7 +22,7 @@ import httpx
 from tasks.errors import RejectedRecord
 from tasks.mapping_settings import Route
 from tasks.redaction import remember
-from tasks.transport import Transport
+from tasks.transport import Clock, Transport
 from tasks.values import resolve_secret
 
 CONNECTIONS = 8
@@ -44,12 +44,13 @@ class Signature(httpx.Auth):
 
     requires_request_body = True
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, clock: Clock) -> None:
         self._secret = secret.encode()
+        self._clock = clock
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the signature of what is sent, as of now."""
-        seconds = str(int(time.time()))
+        seconds = str(int(self._clock()))
         mac = hmac.new(self._secret, f"{seconds}.".encode() + request.content, "sha256")
         request.headers["X-Voipsync-Signature"] = f"t={seconds},v1={mac.hexdigest()}"
         yield request
@@ -85,11 +86,16 @@ class Webhook:
 class Webhooks:
     """The webhooks of an account's routes, each with its secret; closed at the end of the run.
 
+    Args:
+        routes: the account's.
+        where: their path in the configuration, for messages.
+        clock: UTC seconds; receivers refuse what was signed long ago, or is to be signed yet.
+
     Raises:
         ConfigurationError: a secret is missing.
     """
 
-    def __init__(self, routes: Iterable[Route], *, where: str) -> None:
+    def __init__(self, routes: Iterable[Route], *, where: str, clock: Clock = time.time) -> None:
         self._by_route: dict[Route, Webhook] = {}
         shared: dict[tuple[str, str], Webhook] = {}
         for number, route in enumerate(routes):
@@ -103,7 +109,7 @@ class Webhooks:
                 if len(parts.path) >= SECRET_PATH:
                     remember(parts.path)
                 wire = Transport(
-                    "the webhook", origin, Signature(secret), connections=CONNECTIONS, json_only=False
+                    "the webhook", origin, Signature(secret, clock), connections=CONNECTIONS, json_only=False
                 )
                 shared[address] = Webhook(parts.path, wire)
             self._by_route[route] = shared[address]

@@ -45,8 +45,6 @@ FIRST, LEAST, MOST = 20, 5, 200
 """Contacts brought at a time: at first, and the bounds."""
 AIM_SECONDS = 8.0
 """How long that is to take: so long may a live sync have to wait."""
-ESTIMATE = "estimate"
-"""The key of what is staged for an estimate alone."""
 WINDOWS = 150
 """Windows of one backfill, about: Prefect keeps track of no more task runs. Else they are made longer."""
 
@@ -109,7 +107,7 @@ class Backfill:
             return False
         anew = known is None or known.total is None or restart
         if anew and self.options.estimate:
-            self.key = ESTIMATE  # what was begun, or done, stays as it is
+            self.key = backfills.ESTIMATE  # what was begun, or done, stays as it is
         if known is None or anew:
             await self._do(partial(backfills.begin, by=by))
             await self._stage()
@@ -125,7 +123,7 @@ class Backfill:
         self.told = await estimate(self.run, self.feed, self.key, self._length)
         log.info("%s", self.told)
         self._started = time.monotonic()
-        if self.key == ESTIMATE:
+        if self.key == backfills.ESTIMATE:
             await self._do(backfills.forget)
         return not self.options.estimate
 
@@ -201,11 +199,11 @@ class Backfill:
 
     async def _bring(self, ids: Sequence[str]) -> None:
         before, batch = self.steps.done, await self.feed.read(ids)
+        self.feed.walk.rows += len(ids)
         if len(batch):
             await self.steps.write(await self.steps.map(batch))
         await self._do(partial(backfills.done, ids=[one for one in ids if one not in self.feed.unread]))
         self.unread += len(self.feed.unread)
-        self.feed.walk.rows += len(ids)
         self.left -= len(ids)
         self.steps.advance(before + len(ids) - self.steps.done)
 
@@ -235,7 +233,7 @@ class Backfill:
         if self.feed.streams.wanted():
             return {one: at for one, at in dates.items() if span.until is None or at < span.until}
         find = partial(records.outline, account=run.name, entity="contacts", ids=people)
-        known, now = await run.database.look(find), time.time()
+        known, now = await run.database.look(find), run.now()
         return {
             one: at
             for one, at in dates.items()

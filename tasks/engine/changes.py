@@ -6,7 +6,6 @@ event stays there until Prefect has taken it: one that was cut off is emitted ag
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -101,7 +100,7 @@ def compare(told: Told, now: Standing, at: float) -> tuple[list[Change], Told]:
 
 async def note(run: Run, report: Report) -> list[Event]:
     """Record what changed with this run, and return all events that Prefect has not taken yet."""
-    at = time.time()
+    at = run.now()
 
     def record(connection: Connection) -> list[dict[str, Any]]:
         kept = (facts.get(connection, run.name, _FACT) or ({}, 0.0))[0]
@@ -128,7 +127,7 @@ async def taken(run: Run) -> None:
 
 def aged(connection: Connection, run: Run) -> dict[str, str]:
     """Return what is to be said of the ages of an account's credentials, by service."""
-    every = {one.service: ageing(one, time.time()) for one in standings(connection, run.name, run.account)}
+    every = {one.service: ageing(one, run.now()) for one in standings(connection, run.name, run.account)}
     return {service: f"{one.says}: {one.remedy}" for service, one in every.items() if one}
 
 

@@ -6,7 +6,6 @@ contact that the source does not find is told of and left as it is.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -106,7 +105,7 @@ class Chosen:
 
     async def written(self, read: frozenset[str]) -> None:
         """Note that all of these contacts' activities are written, or kept for a later run."""
-        mark = partial(records.mark_activities_read, account=self.run.name, ids=read, at=time.time())
+        mark = partial(records.mark_activities_read, account=self.run.name, ids=read, at=self.run.now())
         await self.run.database.do(mark)
 
     async def mirror(self) -> None:
@@ -171,7 +170,7 @@ class Chosen:
         self, scan: Mapping[str, Mapping[str, Any]]
     ) -> tuple[list[dict[str, Any]], set[str]]:
         """What of these contacts' activities is due, and whose are all in once that is written."""
-        run, now = self.run, time.time()
+        run, now = self.run, self.run.now()
         if not scan or not self.streams.wanted() or (lists := await self.streams.read(scan)) is None:
             return [], set()
         whole = {contact.contact_id for contact in lists.read if contact.whole >= lists.streams}
@@ -203,7 +202,7 @@ class Chosen:
         needed = wanted and (before is None or before.state not in DONE)
         if not needed and not self.span.holds(date_of("contacts", row, self.run.rules.zone)):
             return False
-        brings = self.again or self._is_due(before, mark, time.time())
+        brings = self.again or self._is_due(before, mark, self.run.now())
         if "contacts" in self.run.entities:
             self.run.findings.count("contacts", "read")
             if not brings:

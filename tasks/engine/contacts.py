@@ -94,7 +94,14 @@ class ContactWriter:
         self._tell(before, contact_id, found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
-            before, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, remove_tags=remove
+            before,
+            ours,
+            fingerprint,
+            theirs=theirs,
+            write=found.write,
+            add_tags=add,
+            remove_tags=remove,
+            at=self.run.now(),
         )
         came = arrived(stored, theirs)
         if wrote:
@@ -114,7 +121,7 @@ class ContactWriter:
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
         content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
-        done = outcome.synced(before, contact_id, content, fingerprint)
+        done = outcome.synced(before, contact_id, content, fingerprint, self.run.now())
         put = {*base.get("tags", []), *add} - {*remove}
         news = Merge(written, found.conflicts)
         deeds = of_change(
@@ -166,7 +173,10 @@ class ContactWriter:
             content={name: value for name, value in content.items() if name not in (*found.write, "labels")}
             | {"tags": [tag for tag in ours.get("tags", []) if tag not in add]},
         )
-        sent = outcome.changing(linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add)
+        at = self.run.now()
+        sent = outcome.changing(
+            linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, at=at
+        )
         if found.write or add:
             await self.run.journal.save(sent)
         try:
@@ -181,7 +191,8 @@ class ContactWriter:
         except OutcomeUnknown as error:
             return await self._lost(sent, error, difference(theirs, found.write, add))
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
-        done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
+        kept = {**kept, "foreign_tags": foreign}
+        done = outcome.synced(linked, contact_id, kept, fingerprint, self.run.now())
         deeds = of_change(
             done,
             theirs,
@@ -198,7 +209,7 @@ class ContactWriter:
         location, doubtful = directory.location, False
         if self.run.looks_up and await self.seek.enter_found(directory, ours):
             return None
-        record = outcome.sending(before, "create-contact", ours, fingerprint)
+        record = outcome.sending(before, "create-contact", ours, fingerprint, self.run.now())
         for _ in range(SENDINGS):
             await self.run.journal.save(record)
             try:
@@ -218,7 +229,7 @@ class ContactWriter:
                 return await self.reject(record, error, ours, fingerprint)
             except OutcomeUnknown as error:
                 doubtful = True
-                record = outcome.unknown(record, str(error), error.status)
+                record = outcome.unknown(record, str(error), error.status, self.run.now())
                 if found_id := await self.seek.probe_quietly(ours):
                     return await self._created(record, found_id, ours, "recovered")
                 if location.allows_duplicates or error.effect is Effect.DONE:
@@ -235,20 +246,21 @@ class ContactWriter:
     ) -> Record:
         """Keep a refused record; ``deeds``: what of it was done all the same."""
         self.run.findings.refuse("contacts", before.source_id, error.reason)
-        kept = outcome.rejected(before, error, payload, fingerprint)
+        kept = outcome.rejected(before, error, payload, fingerprint, self.run.now())
         return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
 
     async def _lost(
         self, sent: Record, error: OutcomeUnknown, what: tuple[dict[str, Any], dict[str, Any]]
     ) -> Record:
         """Keep a change without an answer."""
-        lost = outcome.unknown(sent, str(error), error.status)
+        lost = outcome.unknown(sent, str(error), error.status, self.run.now())
         return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
         origin = "adopted" if how == "adopted" else "created"
-        done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
+        done = outcome.synced(record, contact_id, ours, record.fingerprint, self.run.now())
+        done = replace(done, origin=origin)
         put = ours.get("tags", []) if origin == "created" else []
         started = crossed(self.run, record, done, put)
         deeds = [deed(done, how, None, whole(ours) if origin == "created" else None, why=_HOW.get(how))]

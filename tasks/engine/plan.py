@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -22,7 +19,7 @@ from tasks.engine.merge import digest
 from tasks.engine.plan_items import Foreseen, Item
 from tasks.engine.rehearsal import Rehearsal, rehearsing
 from tasks.engine.report import OPEN, Status, entity_counts
-from tasks.engine.run import Run
+from tasks.engine.run import Run, dated
 from tasks.engine.steps import Steps, open_steps, turn
 from tasks.ledger import plans, records, scratch
 from tasks.ledger.plans import Plan
@@ -133,11 +130,11 @@ async def seal(
         first: whether carrying it out is the account's first complete sync.
     """
     plan = Plan(
-        id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        id=dated(at := run.now()),
         account=run.name,
         kind=kind,
         state=plans.MAKING,
-        created_at=round(time.time(), 3),
+        created_at=round(at, 3),
         checksum="",
         about={},
     )

@@ -7,9 +7,8 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,11 +27,13 @@ from tasks.identity.directory import Directory
 from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
 from tasks.ledger import facts, migrate, plans, records
+from tasks.ledger.clock import ask
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.history import History
 from tasks.ledger.journal import Journal
 from tasks.ledger.lease import Lease, hold, step_aside
 from tasks.ledger.records import Record
+from tasks.ledger.retention import ROUTES_FROM, Terms
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import runs
 from tasks.mapping.rules import Rules
@@ -90,6 +91,8 @@ class Run:
     rules: Rules
     state: Database
     """The ledger's database: where leases, runs and plans are kept, also while `database` is a stand-in."""
+    terms: Terms
+    """How long the ledger keeps what."""
     database: Database
     journal: Journal
     source: VoipStudio
@@ -103,8 +106,9 @@ class Run:
     walk: int
     routes_from: float | None
     """When the account's first sync was complete: whom we met before that is history to routes."""
+    started: float
+    """When it began, by the ledger's clock."""
     findings: Findings = field(default_factory=Findings)
-    started: float = field(default_factory=time.time)
     stop_reason: str | None = None
     undoing: bool = False
     """Whether what a run wrote is taken back: field rules have no say then, and nobody's edit is touched."""
@@ -157,8 +161,12 @@ class Run:
     @property
     def met_at(self) -> float:
         """Since when a contact that is met first is known: to a run that fires no routes it is history."""
-        now = time.time()
+        now = self.now()
         return now if self.fires or self.routes_from is None else min(now, self.routes_from - 1.0)
+
+    def now(self) -> float:
+        """The ledger's time, UTC seconds: of all that is stored with a time, or compared with one."""
+        return self.state.now()
 
     async def leave_out(self, subject: Subject, before: Sequence[Record], error: NotPlanned) -> None:
         """Leave records as they were before, for the plan does not foresee what would be done.
@@ -283,12 +291,17 @@ async def open_run(
     """
     account = settings.account(name)
     telemetry.start()
-    webhooks = Webhooks(account.mapping.routes, where=f"accounts.{name}.mapping.routes")
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
-    database = Database(open_engine(settings.state.url, Sealer.of_ledger(settings.state)))
-    try:
+    async with AsyncExitStack() as closing:
+        database = Database(open_engine(settings.state.url, Sealer.of_ledger(settings.state)))
+        closing.callback(database.close)
+        webhooks = Webhooks(
+            account.mapping.routes, where=f"accounts.{name}.mapping.routes", clock=database.now
+        )
+        closing.push_async_callback(webhooks.close)
         await database.do(migrate.upgrade)
+        run_id = dated(await database.look(ask))
+        where = f"accounts.{name}.destination.quota"
+        quota = Quota(account.destination.quota, where=where, wall=database.now)
         if account.first_run == "plan" and kind not in UNPLANNED:
             await database.look(lambda connection: _check_first(connection, name))
         vault = Vault(name, settings, database)
@@ -324,8 +337,9 @@ async def open_run(
                     options=options,
                     rules=Rules.of(name, account),
                     state=database,
+                    terms=(terms := Terms.of(settings.state)),
                     database=database,
-                    journal=Journal(database, History(name, run_id, settings.state.history_days)),
+                    journal=Journal(database, History(name, run_id, terms.history_days)),
                     source=VoipStudio(source_wire, account=name),
                     api=ContactsApi(
                         destination_wire,
@@ -340,6 +354,7 @@ async def open_run(
                     webhooks=webhooks,
                     walk=await database.do(lambda connection: _begin_walk(connection, name)),
                     routes_from=await database.look(lambda connection: _routes_from(connection, name)),
+                    started=database.now(),
                 )
                 await database.do(lambda connection: _begin(connection, run))
                 about_it = {"run": run_id, "account": name}
@@ -352,9 +367,11 @@ async def open_run(
             finally:
                 await source_wire.close()
                 await destination_wire.close()
-    finally:
-        await webhooks.close()
-        database.close()
+
+
+def dated(at: float) -> str:
+    """Make an id of a run or plan that says when it was made, in UTC: they sort in that order."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,10 +405,6 @@ def _check_first(connection: Connection, account: str) -> None:
         )
 
 
-ROUTES_FROM = "routes_from"
-"""Fact: learnt when a run first walked the whole source and came to its end."""
-
-
 def _begin_walk(connection: Connection, account: str) -> int:
     known = facts.get(connection, account, "walk")
     number = (known[0] if known else 0) + 1
@@ -407,7 +420,7 @@ def _routes_from(connection: Connection, account: str) -> float | None:
 def _begin(connection: Connection, run: Run) -> None:
     """Enter the run; one that is still called running is dead, for we hold the lease."""
     dead = update(runs).where(runs.c.account == run.name, runs.c.status == "running")
-    connection.execute(dead.values(status="failed", finished_at=time.time()))
+    connection.execute(dead.values(status="failed", finished_at=run.started))
     row: dict[str, Any] = {
         "id": run.id,
         "account": run.name,

@@ -16,12 +16,13 @@ from tasks.engine.effects import Effects, Emitter
 from tasks.engine.parting import Parting
 from tasks.engine.read import Reader
 from tasks.engine.report import Report
-from tasks.engine.run import ROUTES_FROM, Run, open_run
+from tasks.engine.run import Run, open_run
 from tasks.engine.settle import settle
 from tasks.engine.shape import Work, bundles
 from tasks.engine.write import Writer
 from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.ledger import facts
+from tasks.ledger.retention import ROUTES_FROM
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
 from tasks.telemetry import traced

@@ -268,8 +268,9 @@ class Writer:
         return ours
 
     def _blank(self, bundle: Bundle) -> Record:
-        blank = outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
-        return replace(blank, first_seen_at=self.run.met_at)
+        return outcome.blank(
+            self.run.name, "contacts", bundle.contact_id, None, self.run.walk, self.run.met_at
+        )
 
     async def _ask(self, before: Record, verdict: Ambiguous, fingerprint: str) -> Record:
         """Leave it to a person; the history tells it once."""

@@ -6,7 +6,6 @@ could not be read at the source stays in it, for the next run of the same backfi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -24,8 +23,12 @@ from sqlalchemy import (
     update,
 )
 
+from tasks.ledger.clock import now
 from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import backfills, records, staged
+
+ESTIMATE = "estimate"
+"""The key of what is staged for an estimate alone."""
 
 
 class Backfill(NamedTuple):
@@ -60,7 +63,7 @@ def find(connection: Connection, account: str, key: str) -> Backfill | None:
 def begin(connection: Connection, account: str, key: str, by: str | None) -> None:
     """Enter a backfill, or begin it anew, on somebody's behalf."""
     forget(connection, account, key)
-    row = {"account": account, "key": key, "total": None, "begun_by": by, "started_at": time.time()}
+    row = {"account": account, "key": key, "total": None, "begun_by": by, "started_at": now(connection)}
     upsert(connection, backfills, [{**row, "finished_at": None}])
 
 
@@ -126,7 +129,8 @@ def done(connection: Connection, account: str, key: str, ids: Collection[str]) -
 
 def finish(connection: Connection, account: str, key: str) -> None:
     """A backfill is done."""
-    connection.execute(update(backfills).where(_of(backfills, account, key)).values(finished_at=time.time()))
+    over = update(backfills).where(_of(backfills, account, key)).values(finished_at=now(connection))
+    connection.execute(over)
 
 
 _ORDER = (staged.c.at, staged.c.source_id)

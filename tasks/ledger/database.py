@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from tasks.errors import ConfigurationError, LedgerUnavailable
+from tasks.ledger.clock import ask, clock_of
 from tasks.ledger.sealing import Sealer, bind
 
 T = TypeVar("T")
@@ -165,6 +166,15 @@ class Database:
     async def look(self, work: Callable[[Connection], T]) -> T:
         """As `now_look`, without holding up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_look, work)
+
+    def now(self) -> float:
+        """The ledger's time, UTC seconds: the database's, alike on all machines (`tasks.ledger.clock`).
+
+        Raises:
+            LedgerUnavailable: it was never asked, and cannot be.
+        """
+        clock = clock_of(self.engine.dialect)
+        return clock.now() if clock.known else self.now_look(ask)
 
     def scrub(self) -> None:
         """Leave nothing of what was overwritten in an embedded database's file.
