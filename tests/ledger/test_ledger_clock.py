@@ -10,7 +10,8 @@ from sqlalchemy import event, select
 from tasks.ledger import clock, facts
 from tasks.ledger.clock import ServerClock, ask
 from tasks.ledger.database import Database, opened
-from tasks.ledger.history import DAY, Deed, History
+from tasks.ledger.history import Deed, History
+from tasks.ledger.retention import DAY, Terms, let_go
 from tasks.ledger.scratch import scratch
 from tasks.ledger.tables import history
 
@@ -51,7 +52,8 @@ def test_young_history_is_kept_and_old_history_goes(database, wrong):
     now = Deed(account="acme", entity="contacts", source_id="now", action="updated")
     its = History("acme", "r1", 1)
     database.now_do(lambda c: its.write(c, [*deeds, now]))
-    assert database.now_do(its.prune) == 1
+    terms = Terms(history_days=1, runs_days=1)
+    assert database.now_do(lambda c: let_go(c, "writes", "acme", database.now(), terms)) == 1
     assert kept() == {"young", "now"}
 
 
