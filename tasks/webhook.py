@@ -9,6 +9,7 @@ its receiver can refuse what is old. Any answer of status 200 to 299 is a receip
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -30,6 +31,12 @@ CONNECTIONS = 8
 
 SECRET_PATH = 16
 """An address's path of so many characters may be as good as a secret, and is treated as one."""
+
+
+def shown(address: str) -> str:
+    """An address for people to see: without its path, but with a mark that tells two of one place apart."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc} ({hashlib.sha256(address.encode()).hexdigest()[:8]})"
 
 
 class Signature(httpx.Auth):

@@ -16,10 +16,11 @@ from tasks.engine.carry import Carrier
 from tasks.engine.conclude import tell_open
 from tasks.engine.foreseen import beside
 from tasks.engine.merge import digest
+from tasks.engine.opening import dated
 from tasks.engine.plan_items import Foreseen, Item
 from tasks.engine.rehearsal import Rehearsal, rehearsing
 from tasks.engine.report import OPEN, Status, entity_counts
-from tasks.engine.run import Run, dated
+from tasks.engine.run import Run
 from tasks.engine.steps import Steps, open_steps, turn
 from tasks.ledger import plans, records, scratch
 from tasks.ledger.plans import Plan

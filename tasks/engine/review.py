@@ -15,7 +15,8 @@ from tasks.engine import outcome
 from tasks.engine.conclude import conclude
 from tasks.engine.deeds import deed
 from tasks.engine.gone import release
-from tasks.engine.run import Run, open_run
+from tasks.engine.opening import open_run
+from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
 from tasks.errors import ConfigurationError, NotFound
 from tasks.identity.resolve import CREATING, linked_by, linking

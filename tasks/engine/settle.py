@@ -19,7 +19,7 @@ from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
 from tasks.engine.shape import Bundle
 from tasks.engine.write import CHILDREN, Writer
-from tasks.errors import ApiError
+from tasks.errors import ApiError, NotFound
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired
@@ -103,7 +103,12 @@ async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None
     parent = parents.get(record.parent_id or "")
     if parent is None or parent.destination_id is None:
         return None
-    found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
+    try:
+        found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
+    except NotFound:
+        if await Seeker(run).fresh(parent.destination_id) is not None:
+            raise
+        return None  # with its contact; the writer finds out what became of that
     return None if found is None else found[0]
 
 

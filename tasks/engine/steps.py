@@ -13,10 +13,11 @@ from typing import Protocol
 from tasks.engine.batch import Batch
 from tasks.engine.conclude import conclude
 from tasks.engine.effects import Effects, Emitter
+from tasks.engine.opening import open_run
 from tasks.engine.parting import Parting
 from tasks.engine.read import Reader
 from tasks.engine.report import Report
-from tasks.engine.run import Run, open_run
+from tasks.engine.run import Run
 from tasks.engine.settle import settle
 from tasks.engine.shape import Work, bundles
 from tasks.engine.write import Writer

@@ -19,9 +19,10 @@ from sqlalchemy import Connection
 
 from tasks.engine.each import each
 from tasks.engine.estimate import in_words
+from tasks.engine.opening import open_run
 from tasks.engine.plan import PlanReport, plan_of
 from tasks.engine.repair import items
-from tasks.engine.run import Run, open_run
+from tasks.engine.run import Run
 from tasks.engine.steps import Progress, Steps, watching
 from tasks.engine.verify_activities import Activities
 from tasks.engine.verify_contacts import SLICE, Contacts, Found

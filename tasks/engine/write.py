@@ -90,7 +90,7 @@ class Writer:
             due = await self.run.database.look(partial(records.withholding, account=name, keys=freed))
             look = partial(records.load, account=name, entity="contacts", ids=waiting)
             due += (anew := list((await self.run.database.look(look)).values()))
-            due += await self.contacts.outdated(anew)
+            due += await self.contacts.sender.outdated(anew)
             bundles = []
             for record in {record.source_id: record for record in due}.values():
                 self._known["contacts"][record.source_id] = record
@@ -264,7 +264,7 @@ class Writer:
         for name, allowed in (("phone", verdict.with_phone), ("email", verdict.with_email)):
             if not allowed and ours.get(name):
                 ours = withhold(ours, name)
-                self.contacts.tell_withheld(name)
+                self.contacts.sender.tell_withheld(name)
         return ours
 
     def _blank(self, bundle: Bundle) -> Record:

@@ -232,7 +232,7 @@ async def test_a_decision_waits_for_the_lease(box, url, open_question):
     source_id, contact_id = open_question
     await sync(box, url)
     settings = settings_of(box, url)
-    from tasks.engine.run import open_run  # noqa: PLC0415
+    from tasks.engine.opening import open_run  # noqa: PLC0415
 
     async with open_run("acme", settings, SyncOptions()):
         with pytest.raises(VoipsyncError):

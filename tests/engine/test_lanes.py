@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tasks.engine.run import Run, Stopped, open_run
+from tasks.engine.opening import open_run
+from tasks.engine.run import Run, Stopped
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
