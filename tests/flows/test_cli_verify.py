@@ -60,12 +60,15 @@ def test_prefect_shows_it_and_learns_nothing_about_people(verified: Ran, box: Bo
         rows: list[dict[str, Any]] = answer.raise_for_status().json()
         return rows
 
-    (flow_run,) = found("flow_runs", flow_runs={"name": {"any_": ["verify acme"]}})
+    shown = found("artifacts", artifacts={"key": {"any_": ["verify-summary-acme"]}})
+    (ran,) = (one["flow_run_id"] for one in shown if verified.json["run_id"] in one["data"])
+    (flow_run,) = found("flow_runs", flow_runs={"id": {"any_": [ran]}})
+    assert flow_run["name"] == "verify acme"
     assert (flow_run["state"]["type"], flow_run["state"]["name"]) == ("COMPLETED", "Degraded")
     assert flow_run["state"]["message"].startswith("deviations: 1 contacts edited")
     artifacts = found("artifacts", flow_runs={"id": {"any_": [flow_run["id"]]}})
-    shown = {"verify-acme", "verify-summary-acme", "plan-acme", "plan-acme-summary"}
-    assert {one["key"] for one in artifacts} == shown
+    keys = {"verify-acme", "verify-summary-acme", "plan-acme", "plan-acme-summary"}
+    assert {one["key"] for one in artifacts} == keys
     told = json.dumps([flow_run, artifacts, verified.json], ensure_ascii=False).lower()
     assert "somebody else" not in told
     assert [row["email"] for row in box.contacts() if row.get("email") and row["email"].lower() in told] == []
