@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tasks.errors import Busy, ConfigurationError
-from tasks.ledger import clock, migrate, retention
+from tasks.ledger import clock, migrate, plans, retention
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.lease import described, holder
 from tasks.ledger.retention import KINDS, Terms
@@ -22,6 +22,8 @@ from tasks.options import PurgeOptions
 from tasks.settings import Settings
 
 MEGABYTE = 1_000_000
+AHEAD = 50
+"""Batches that are looked for at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +132,19 @@ def _check(account: str | None, options: PurgeOptions, configured: Collection[st
 async def _trim(database: Database, account: str, terms: Terms, options: PurgeOptions) -> dict[str, int]:
     rows = {}
     now = await database.look(clock.now)
+    if not options.dry_run:
+        await database.do(partial(plans.drop_old, account=account, now=now))
     for kind in KINDS:
         how: dict[str, Any] = {"kind": kind, "account": account, "now": now, "terms": terms}
         if options.dry_run:
             rows[kind] = await database.look(partial(retention.count, **how))
-        else:
-            rows[kind] = await _all(partial(database.do, partial(retention.let_go, **how)))
+            continue
+        rows[kind] = 0
+        # looked for beside all writers, and many at once: what stays is then passed over seldom
+        while places := await database.look(partial(retention.old, **how, most=AHEAD * retention.BATCH)):
+            for start in range(0, len(places), retention.BATCH):
+                block = places[start : start + retention.BATCH]
+                rows[kind] += await _in_turn(database, partial(retention.let_go, **how, places=block))
     return rows
 
 
@@ -146,20 +155,17 @@ async def _forget(database: Database, options: PurgeOptions, strangers: Sequence
     await database.look(partial(_refuse_beside_runs, account=account))
     rows = await database.look(partial(retention.count_account, account=account))
     if not options.dry_run:
-        await _all(partial(database.do, partial(retention.forget_account, account=account)))
+        while await _in_turn(database, partial(retention.forget_account, account=account)):
+            pass
     return rows
 
 
-async def _all(batch: Callable[[], Awaitable[int]]) -> int:
-    """Do batches until there is nothing left; between two of them others have the database for as long."""
-    total = 0
-    while True:
-        started = time.monotonic()
-        number = await batch()
-        total += number
-        if not number:
-            return total
-        await asyncio.sleep(time.monotonic() - started)
+async def _in_turn(database: Database, batch: Callable[[Connection], int]) -> int:
+    """Do a batch, and then leave the database to others for as long."""
+    started = time.monotonic()
+    number = await database.do(batch)
+    await asyncio.sleep(time.monotonic() - started)
+    return number
 
 
 def _refuse_beside_runs(connection: Connection, account: str | None = None) -> None:

@@ -223,6 +223,8 @@ class Database:
         if isinstance(error, OperationalError):
             if "locked" in first:
                 remedy = ": another program holds it; close it and run again"
+            elif "lock timeout" in first:
+                remedy = ": something long is done to its tables; run again when it has ended"
             elif "full" in first or "No space left" in first:
                 remedy = ": make room on the disk and run again"
         return f"the ledger at {place} cannot be used ({first}){remedy}"

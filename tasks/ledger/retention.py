@@ -26,7 +26,7 @@ are history, and must not be news should they return.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.types import UserDefinedType
 
 from tasks.ledger import facts as known
 from tasks.ledger import plans as kept_plans
@@ -107,10 +108,21 @@ class _Asked:
         return self.now - self.terms.runs_days * DAY
 
 
+def old(connection: Connection, kind: str, account: str, now: float, terms: Terms, most: int) -> list[Any]:
+    """Return where some of an account's rows lie that may go, for `let_go`."""
+    table, which = KINDS[kind]
+    return _places(connection, table, which(_Asked(connection, account, now, terms)), most)
+
+
 def let_go(
-    connection: Connection, kind: str, account: str, now: float, terms: Terms, most: int | None = None
+    connection: Connection,
+    kind: str,
+    account: str,
+    now: float,
+    terms: Terms,
+    places: Sequence[Any] | None = None,
 ) -> int:
-    """Drop a batch of one kind of an account's rows; return how many they were, 0 when none is left.
+    """Drop a batch of one kind of an account's rows; return how many they were.
 
     Args:
         connection: to the ledger.
@@ -118,13 +130,12 @@ def let_go(
         account: whose.
         now: the instant, UTC seconds.
         terms: how long what is kept.
-        most: so many, `BATCH` where it is not said.
+        places: where they lie; None: look for a batch.
     """
     table, which = KINDS[kind]
-    asked = _Asked(connection, account, now, terms)
-    if table is plan_items:
-        kept_plans.drop_old(connection, account, now)
-    return _drop(connection, table, which(asked), most or BATCH)
+    condition = which(_Asked(connection, account, now, terms))
+    found = _places(connection, table, condition, BATCH) if places is None else places
+    return _drop(connection, table, condition, found)
 
 
 def count(connection: Connection, kind: str, account: str, now: float, terms: Terms) -> int:
@@ -147,13 +158,13 @@ def accounts(connection: Connection) -> list[str]:
     return sorted(name for name in connection.execute(every).scalars() if name)
 
 
-def forget_account(connection: Connection, account: str, most: int | None = None) -> int:
+def forget_account(connection: Connection, account: str) -> int:
     """Drop a batch of whatever the ledger knows of an account; return how many rows, 0 when none is left.
 
     Facts go last, so that the account is known by its name until the end.
     """
     for table, condition in _everything(account):
-        if number := _drop(connection, table, condition, most or BATCH):
+        if number := _drop(connection, table, condition, _places(connection, table, condition, BATCH)):
             return number
     return 0
 
@@ -186,14 +197,26 @@ def _everything(account: str) -> list[tuple[Table, ColumnElement[bool]]]:
     return [(plan_items, of_plans), *((table, table.c.account == account) for table in own)]
 
 
-def _drop(connection: Connection, table: Table, which: ColumnElement[bool], most: int) -> int:
-    """Drop some rows; the condition is asked again of each as it goes, since another may just change it.
+class _Place(UserDefinedType[Any]):
+    """Where a row lies, as the database says it: looked up by keys, each may be compared with every other."""
 
-    They are found by where they lie: by their keys PostgreSQL may well compare each with every other.
-    """
-    place: ColumnElement[Any] = literal_column("ctid" if connection.dialect.name == "postgresql" else "rowid")
-    some = select(place).select_from(table).where(which).limit(most)
-    return connection.execute(delete(table).where(place.in_(some), which)).rowcount
+    cache_ok = True
+
+
+def _place(connection: Connection) -> ColumnElement[Any]:
+    return literal_column("ctid" if connection.dialect.name == "postgresql" else "rowid", _Place())
+
+
+def _places(connection: Connection, table: Table, which: ColumnElement[bool], most: int) -> list[Any]:
+    some = select(_place(connection)).select_from(table).where(which).limit(most)
+    return list(connection.execute(some).scalars())
+
+
+def _drop(connection: Connection, table: Table, which: ColumnElement[bool], places: Sequence[Any]) -> int:
+    """Drop rows; the condition is asked again of each, as another may lie there by now."""
+    if not places:
+        return 0
+    return connection.execute(delete(table).where(_place(connection).in_(places), which)).rowcount
 
 
 def _writes(asked: _Asked) -> ColumnElement[bool]:

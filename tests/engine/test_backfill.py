@@ -21,6 +21,12 @@ def at(day):
     return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
+@pytest.fixture
+def url(ledger_url, database):
+    """On both databases."""
+    return ledger_url
+
+
 def person(box, number=1, **values):
     given = {"first_name": f"Person{number}", "last_name": "Smith", "email": f"person{number}@example.com"}
     return box.insert_source("contacts", **{**given, **values})["id"]

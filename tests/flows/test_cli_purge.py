@@ -32,10 +32,8 @@ def test_what_would_go_is_told_and_then_goes(synced):
     number = int(told.out.split()[0])
     assert told.out.startswith(f"{number} rows would go (1 account)")
     first = json.loads(synced.run("purge", "acme", "--json").out)
-    assert {kind: number for kind, number in first["rows"]["acme"].items() if number} == {
-        "writes": 3,
-        "runs": 3,
-    }
+    went = {kind: rows for kind, rows in first["rows"]["acme"].items() if rows}
+    assert went == {"writes": number - 3, "runs": 3}
     assert synced.run("status", "acme").code == 0
     again = json.loads(synced.run("purge", "--json").out)
     assert not any(again["rows"]["acme"].values())

@@ -37,13 +37,21 @@ def trim(database, account="acme", terms=TERMS, most=None):
         for kind in KINDS
     }
     went = dict.fromkeys(KINDS, 0)
+    database.now_do(partial(plans.drop_old, account=account, now=NOW))
     for kind in KINDS:
-        batch = partial(retention.let_go, kind=kind, account=account, now=NOW, terms=terms, most=most)
-        while number := database.now_do(batch):
+        while number := batch(database, kind, most, account=account, terms=terms):
             assert number <= (most or retention.BATCH)
             went[kind] += number
     assert went == told
     return {kind: number for kind, number in went.items() if number}
+
+
+def batch(database, kind, most=None, *, account="acme", terms=TERMS):
+    how = {"kind": kind, "account": account, "now": NOW, "terms": terms}
+    if most is None:
+        return database.now_do(partial(retention.let_go, **how))
+    places = database.now_look(partial(retention.old, **how, most=most))
+    return database.now_do(partial(retention.let_go, **how, places=places))
 
 
 def run(number, at, *, account="acme", kind="sync", status="ok"):
@@ -102,8 +110,8 @@ def found(database):
 def test_a_plan_that_is_too_old_is_found_by_nobody_before_its_rows_go(database):
     enter(database, plan(1, NOW - 9 * DAY), plan(2, NOW - 7 * DAY), plan(3, NOW - 2 * DAY))
     assert found(database) == ["p3", "p2", "p1"]
-    batch = partial(retention.let_go, kind="plan_items", account="acme", now=NOW, terms=TERMS, most=2)
-    assert database.now_do(batch) == 2  # and there it is killed
+    database.now_do(partial(plans.drop_old, account="acme", now=NOW))
+    assert batch(database, "plan_items", 2) == 2  # and there it is killed
     assert found(database) == ["p3", "p2"]
     assert trim(database, most=2) == {"plan_items": 1, "plans": 1}
     assert number_of(database, plan_items) == 6
@@ -237,7 +245,8 @@ def test_effects_go_once_they_are_done_with(database):
     assert sorted(left) == ["failed", "new", "pending", "sent"]
 
 
-def test_all_of_an_account_goes_and_nothing_of_another(database):
+def test_all_of_an_account_goes_and_nothing_of_another(database, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 1)
     for account in ("acme", "beta"):
         fill(database, account)
     before = {table.name: number_of(database, table) for table in metadata.sorted_tables}
@@ -245,7 +254,7 @@ def test_all_of_an_account_goes_and_nothing_of_another(database):
     counts = database.now_look(partial(retention.count_account, account="acme"))
     assert all(counts.values())
     batches = 0
-    while database.now_do(partial(retention.forget_account, account="acme", most=1)):
+    while database.now_do(partial(retention.forget_account, account="acme")):
         batches += 1
         known = database.now_look(retention.accounts)
         assert ("acme" in known) == (batches < sum(counts.values()))
@@ -280,9 +289,10 @@ def value_for(column, account):
 def test_a_row_that_another_is_just_giving_a_use_again_stays(synced, ledger_url):
     put(synced, records, record(1, entity="notes", **GONE))
     with opened(ledger_url) as other:
-        batch = partial(retention.let_go, kind="tombstones", account="acme", now=NOW, terms=TERMS)
+        how = {"kind": "tombstones", "account": "acme", "now": NOW, "terms": TERMS}
+        how["places"] = other.now_look(partial(retention.old, **how, most=9))
         went = []
-        purging = threading.Thread(target=lambda: went.append(other.now_do(batch)))
+        purging = threading.Thread(target=lambda: went.append(other.now_do(partial(retention.let_go, **how))))
         with synced.engine.begin() as returning:
             returning.execute(
                 update(records).values(state="unresolved", intent={"operation": "create-notes"})
