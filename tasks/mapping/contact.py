@@ -32,7 +32,7 @@ def frame_of(models: Sequence[Contact]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - as in the engine: only once something changed
 
     columns = {name: [getattr(model, name) for model in models] for name in Contact.model_fields}
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    return pd.DataFrame(columns, dtype=object)
 
 
 def contacts(frame: pd.DataFrame, rules: Rules) -> list[Mapped]:
