@@ -13,7 +13,6 @@ from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 from sqlalchemy import Connection
 
 from tasks.engine.batch import Batch
@@ -130,9 +129,7 @@ class Chosen:
             for one, row in rows.items()
             if self._brings(row, prints[one], known.get(one), wanted=one in wanting)
         ]
-        return Batch(
-            pd.DataFrame(people), pd.DataFrame(activities), self.streams.stand_ins(), frozenset(whole)
-        )
+        return Batch(people, activities, self.streams.stand_ins(), frozenset(whole))
 
     async def _contacts(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The contacts' rows as the source shows them now, in the order asked for."""

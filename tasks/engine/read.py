@@ -1,7 +1,7 @@
 """Reads the source in batches of what changed: pages of contacts, and the activities of those due.
 
 A row whose fingerprint the ledger knows is done with here: it is counted and let go. What is left is
-handed on as pandas frames, so that memory does not grow with the account.
+handed on a batch at a time, so that memory does not grow with the account.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-import pandas as pd
 from sqlalchemy import Connection
 
 from tasks.engine.batch import Batch
@@ -84,7 +83,7 @@ class Reader:
         await self.missing.stand_ins(scan, self.streams.stand_ins())
         if self._finished:
             await self._end()
-        return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self.streams.stand_ins(), self._whole)
+        return Batch(changed, activities, self.streams.stand_ins(), self._whole)
 
     async def _look_ahead(self) -> None:
         """Where nothing changes: ask for the next page while this one is compared."""

@@ -16,7 +16,7 @@ from tests.support.accounts import settings_of, sync
 async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
-    box.reset(contacts=400, activities=False, burst=5000)
+    box.reset(contacts=150, activities=False, burst=5000)
     box.options(highlevel={"latency": 0.05})
     ended = []
 
