@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed, Failed, Scheduled
 
+from tasks.alerts import telling
 from tasks.blocks import accounts_in_blocks
 from tasks.engine import fleet
 from tasks.engine.fleet import Standing
@@ -93,7 +94,7 @@ async def show_fleet(found: list[Standing], started: int) -> str:
 @task(name="sync", task_run_name="sync {account}", cache_policy=NO_CACHE, persist_result=False)
 async def sync_account(account: str, options: SyncOptions) -> Any:  # noqa: ANN401 - a state, of which Prefect makes its own
     """Sync one account of several that share a flow run; the task run is what the UI shows of it."""
-    with discreet():
+    async with telling(account, options):
         return final_state(await sync_once(account, options, emit=emit, end=show))
 
 
