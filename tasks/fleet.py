@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Completed, Crashed, Failed, Scheduled
 
+from tasks.alerts import telling
 from tasks.blocks import accounts_in_blocks
 from tasks.engine import fleet
 from tasks.engine.fleet import Standing
@@ -127,7 +128,7 @@ def _ledger() -> AbstractContextManager[Database]:
 @task(name="sync", task_run_name="sync {account}", cache_policy=NO_CACHE, persist_result=False)
 async def sync_account(account: str, options: SyncOptions) -> Any:  # noqa: ANN401 - a state, of which Prefect makes its own
     """Sync one account of several that share a flow run; the task run is what the UI shows of it."""
-    with discreet():
+    async with telling(account, options):
         state = final_state(await sync_once(account, options, emit=emit, end=show))
     state.data = None  # it is in the ledger and in an artifact; Prefect would log it whole where this failed
     return state

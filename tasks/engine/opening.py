@@ -66,8 +66,7 @@ async def open_run(
             account.mapping.routes, where=f"accounts.{name}.mapping.routes", clock=database.now
         )
         closing.push_async_callback(webhooks.close)
-        await database.do(migrate.upgrade)
-        run_id = dated(await database.look(ask))
+        run_id = dated(await database.do(_ready))
         where = f"accounts.{name}.destination.quota"
         quota = Quota(account.destination.quota, where=where, wall=database.now)
         if account.first_run == "plan" and kind not in UNPLANNED:
@@ -135,6 +134,12 @@ async def open_run(
             finally:
                 await source_wire.close()
                 await destination_wire.close()
+
+
+def _ready(connection: Connection) -> float:
+    """Bring the ledger to the current schema; return its time."""
+    migrate.upgrade(connection)
+    return ask(connection)
 
 
 def dated(at: float) -> str:
