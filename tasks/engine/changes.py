@@ -6,7 +6,6 @@ event stays there until Prefect has taken it: one that was cut off is emitted ag
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -109,7 +108,7 @@ async def note(run: Run, report: Report, *, broke: bool = False) -> list[Event]:
         report: how it ended.
         broke: whether the sync before it failed, as Prefect has it.
     """
-    at = time.time()
+    at = run.now()
 
     def record(connection: Connection) -> list[dict[str, Any]]:
         kept = (facts.get(connection, run.name, _FACT) or ({}, 0.0))[0]
@@ -129,10 +128,10 @@ async def note(run: Run, report: Report, *, broke: bool = False) -> list[Event]:
     return events
 
 
-def broken(account: str, before: str, why: str) -> Event:
+def broken(account: str, before: str, why: str, at: float) -> Event:
     """The event of a sync that failed and could not record it: only the name of its account is known."""
     change = {"from": before, "to": "failed", "message": why}
-    return _event(account, _location("unknown"), str(uuid4()), time.time(), STATE, change)
+    return _event(account, _location("unknown"), str(uuid4()), at, STATE, change)
 
 
 async def taken(run: Run) -> None:
@@ -147,7 +146,7 @@ async def taken(run: Run) -> None:
 
 def aged(connection: Connection, run: Run) -> dict[str, str]:
     """Return what is to be said of the ages of an account's credentials, by service."""
-    every = {one.service: ageing(one, time.time()) for one in standings(connection, run.name, run.account)}
+    every = {one.service: ageing(one, run.now()) for one in standings(connection, run.name, run.account)}
     return {service: f"{one.says}: {one.remedy}" for service, one in every.items() if one}
 
 
