@@ -1,88 +1,47 @@
-"""A day at work, shortened: a Prefect server, a supervised worker, a sync every minute, sudden deaths.
+"""A day at work, shortened: a sync every minute by a supervised server, worker and databases, sudden deaths.
 
 Not part of `make bench`, for it takes as long as it is told to: ``python -m bench operate --minutes 30``.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 
-import httpx
-
-from bench.scene import ROOT, Sizes, Tell
-from bench.supervised import RESTART, Supervised
+from bench.scene import Sizes, Tell
+from bench.stage import PATIENCE, Stage, staged
+from bench.supervised import RESTART
 from bench.table import Row
-from flows.demo import CONFIGURATION
-from sandbox.client import Box
-from sandbox.serve import Sandbox
 
 P95, RECOVERY = 75.0, 150.0
 """Seconds within which a new contact must be in the CRM, and after a sudden death."""
 ZOMBIE = 150.0
 """Seconds within which a run that died must not be shown as running any more."""
-PATIENCE = 300.0
 AWAY = 240.0
 """Seconds without a worker."""
 LATE = 60.0
 """Seconds after which a run that was due and has not begun is called piled up."""
-PAGE = 200
-PREFECT = str(Path(sys.executable).with_name("prefect"))
-
-
-@dataclass(slots=True)
-class Stage:
-    """A Prefect server, a worker, the sync's deployment, and a sandbox."""
-
-    box: Box
-    api: httpx.Client
-    server: Supervised
-    worker: Supervised
-    number: int = 0
-
-    def new_contact(self) -> str:
-        """Somebody is entered at the source."""
-        self.number += 1
-        email = f"new{self.number}@example.com"
-        self.box.insert_source("contacts", first_name="New", last_name=str(self.number), email=email)
-        return email
-
-    def delivered(self) -> set[str]:
-        """E-mail addresses at the destination."""
-        return {str(one.get("email")) for one in self.box.contacts()}
-
-    def runs(self) -> list[dict[str, Any]]:
-        """The flow runs that were due by now."""
-        due = {"expected_start_time": {"before_": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}}
-        found: list[dict[str, Any]] = []
-        while True:
-            body = {"flow_runs": due, "limit": PAGE, "offset": len(found)}
-            page = self.api.post("/flow_runs/filter", json=body).raise_for_status().json()
-            found += page
-            if len(page) < PAGE:
-                return found
+CROWD = 200
+"""Contacts that are on their way when something dies."""
 
 
 def live(sizes: Sizes, tell: Tell) -> list[Row]:
-    """New contacts while all is well; then the worker dies with its run, then the server."""
-    with _stage(tell) as stage:
+    """New contacts while all is well; then each part dies in the middle of a run."""
+    with staged(tell) as stage:
         tell(f"{sizes.minutes:g} minutes of one-minute schedules")
         took = _arrivals(stage, sizes.minutes * 60, tell)
         rows = [_latency(took, sizes)]
-        for what, which in (("worker", stage.worker), ("server", stage.server)):
-            tell(f"the {what} dies in the middle of a run")
+        for what, which in (
+            ("the worker", stage.worker),
+            ("Prefect's server", stage.server),
+            ("the ledger's PostgreSQL", stage.ledger),
+            ("Prefect's PostgreSQL", stage.database),
+        ):
+            tell(f"{what} dies in the middle of a run")
             rows.append(_death(stage, what, which.kill))
         tell(f"the worker is away for {AWAY / 60:.0f} minutes")
         rows.append(_return(stage))
@@ -123,21 +82,29 @@ def _latency(took: list[float], sizes: Sizes) -> Row:
 
 
 def _death(stage: Stage, what: str, kill: Callable[[], int]) -> Row:
-    """Kill while a run is under way; time until a contact that was entered just before is delivered."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and not any(one["state_type"] == "RUNNING" for one in stage.runs()):
-        time.sleep(0.1)
-    email, killed, at = stage.new_contact(), kill(), time.monotonic()
-    while email not in stage.delivered() and time.monotonic() < at + PATIENCE:
-        time.sleep(0.5)
-    took = time.monotonic() - at
+    """Kill while contacts are on their way; time until all of them are delivered."""
+    crowd = {stage.new_contact() for _ in range(CROWD)}
+    there = _until(stage, lambda found: len(found & crowd) > 0)
+    killed, at = kill(), time.monotonic()
+    _until(stage, lambda found: found >= crowd)
+    took, end = time.monotonic() - at, stage.delivered()
+    lost, twice = len(crowd - end.keys()), sum(end[one] > 1 for one in crowd)
     return Row(
-        f"kill -9 of the {what} and all below it, mid-run",
-        f"≤ {RECOVERY:.0f} s until a new contact is delivered",
-        f"{took:.0f} s ({killed} processes killed, started again after {RESTART:.0f} s)",
+        f"kill -9 of {what} and all below it, mid-run",
+        f"≤ {RECOVERY:.0f} s until new contacts are delivered, 0 duplicates",
+        f"{took:.0f} s ({killed} processes killed, started again after {RESTART:.0f} s); of {CROWD} contacts "
+        f"{len(there & crowd)} were there before; {twice} duplicates, {lost} lost",
         "the next minute",
-        took <= RECOVERY,
+        took <= RECOVERY and not twice and not lost,
     )
+
+
+def _until(stage: Stage, enough: Callable[[set[str]], bool]) -> set[str]:
+    """Wait for what is delivered to be enough; return it."""
+    until = time.monotonic() + PATIENCE
+    while not enough(found := set(stage.delivered())) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
 
 
 def _return(stage: Stage) -> Row:
@@ -186,92 +153,4 @@ def _left(stage: Stage) -> Row:
 
 
 def _seconds(moment: str | None) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(moment).timestamp() if moment else time.time()
-
-
-@contextmanager
-def _stage(tell: Tell) -> Iterator[Stage]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voipsync-operate-")))
-        box = stack.enter_context(Sandbox.process(contacts=50, burst=5_000))
-        env, address = _environment(box, folder)
-        server = Supervised(
-            [
-                PREFECT,
-                "server",
-                "start",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                address.rpartition(":")[2],
-                "--no-ui",
-            ],
-            {name: value for name, value in env.items() if name != "PREFECT_API_URL"},
-            folder / "server.log",
-        )
-        worker = Supervised(
-            [PREFECT, "worker", "start", "--pool", "voipsync", "--limit", "8"], env, folder / "worker.log"
-        )
-        stack.callback(server.stop)
-        stack.callback(worker.stop)
-        tell("a Prefect server")
-        server.start()
-        api = stack.enter_context(httpx.Client(base_url=f"{address}/api", timeout=30))
-        _until_healthy(api)
-        for command in (
-            [sys.executable, "-m", "deployments", "--no-deploy"],
-            [PREFECT, "--no-prompt", "deploy", "--name", "sync"],
-        ):
-            subprocess.run(command, env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        worker.start()
-        tell("the first sync")
-        stage = Stage(box, api, server, worker)
-        first = stage.new_contact()
-        until = time.monotonic() + PATIENCE
-        while first not in stage.delivered():
-            if time.monotonic() > until:
-                raise RuntimeError((folder / "worker.log").read_text(encoding="utf-8")[-3000:])
-            time.sleep(1)
-        yield stage
-
-
-def _environment(box: Box, folder: Path) -> tuple[dict[str, str], str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    configuration = CONFIGURATION.replace("accounts.demo.", "accounts.acme.").format(
-        folder=folder,
-        source=box.voipstudio_url,
-        destination=box.highlevel_url,
-        location=box.location_id,
-        calendar=box.calendar_id,
-    )
-    (folder / "voipsync.toml").write_text(configuration, encoding="utf-8")
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("VOIPSYNC_", "PREFECT_"))
-    }
-    env = inherited | {
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"{address}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "VOIPSYNC_CONFIG": str(folder / "voipsync.toml"),
-        "VOIPSYNC_DEMO_API_KEY": box.api_key,
-        "VOIPSYNC_DEMO_TOKEN": box.token,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
-    return env, address
-
-
-def _until_healthy(api: httpx.Client) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            if api.get("/health").is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise RuntimeError("Prefect's server did not start")

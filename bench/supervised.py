@@ -23,6 +23,8 @@ class Supervised:
     command: list[str]
     env: dict[str, str]
     log: Path
+    user: str | None = None
+    """Whose process it is; None: this one's user's."""
     child: subprocess.Popen[bytes] | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None
@@ -37,7 +39,13 @@ class Supervised:
     def _start(self) -> None:
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(  # noqa: S603 - ourselves
-                self.command, env=self.env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                self.command,
+                env=self.env,
+                user=self.user,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _watch(self) -> None:

@@ -1,7 +1,6 @@
 """What changed with a run, told to Prefect, whose automations alert people."""
 
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +14,7 @@ from tasks.engine import changes
 from tasks.engine.report import Report, Status
 from tasks.engine.run import Run
 from tasks.events import emit
+from tasks.late import server_time
 from tasks.options import SyncOptions
 from tasks.outlets import discreet, text_of
 
@@ -63,7 +63,9 @@ async def telling(account: str, options: SyncOptions) -> AsyncIterator[None]:
 async def _tell_of_the_end(account: str, error: Exception) -> None:
     try:
         if (before := await _last(account)) != "failed":
-            await emit([changes.broken(account, before or "new", text_of(error), time.time())])
+            async with get_client() as client:
+                at = await server_time(client)
+            await emit([changes.broken(account, before or "new", text_of(error), at.timestamp())])
     except Exception as trouble:  # noqa: BLE001 - the run ends as it would have
         log.warning("nobody is alerted: %s", text_of(trouble))
 

@@ -73,10 +73,13 @@ async def plan_undo(steps: Steps, run_id: str) -> PlanReport:
 
 async def show_plan(made: PlanReport, lines: list[Line]) -> None:
     """Show a plan in the Prefect UI: as text, and as a table of its requests."""
-    key = f"plan-{artifact_key(made.account)}"
+    key = _artifact(made.account)
     table: list[dict[str, Any]] = [line.masked() for line in lines]
+    then = f"Apply it: `voipsync apply {made.account} {made.plan_id}`, or the deployment `apply`."
     await asyncio.gather(
-        acreate_markdown_artifact(markdown(made), key=f"{key}-summary", description=f"Plan {made.plan_id}"),
+        acreate_markdown_artifact(
+            markdown(made, then), key=f"{key}-summary", description=f"Plan {made.plan_id}"
+        ),
         acreate_table_artifact(
             table=table, key=key, description=f"Requests of plan {made.plan_id}, {ROWS} at most"
         ),
@@ -106,7 +109,9 @@ async def approved(account: str, options: ApplyOptions) -> ApplyOptions:
     options = options.model_copy(update={"plan": plan.id})
     if plan.state in (plans.APPLIED, plans.APPLYING):  # it was approved when it was begun
         return options
-    form = Approval.with_initial_data(description=markdown(_report(plan)), approve=False)
+    then = f"The artifact `{_artifact(account)}` lists each of them. Nothing is written before you approve."
+    # a default handed in here would take the field's description away
+    form = Approval.with_initial_data(description=markdown(_report(plan), then))
     try:
         said = await apause_flow_run(
             wait_for_input=form, timeout=int(options.approval_hours * 3600), poll_interval=ASKS_EVERY
@@ -118,6 +123,10 @@ async def approved(account: str, options: ApplyOptions) -> ApplyOptions:
         raise Declined(f"plan {plan.id} was declined: nothing was written")
     log.info("plan %s was approved%s", plan.id, f": {said.note}" if said.note else "")
     return options
+
+
+def _artifact(account: str) -> str:
+    return f"plan-{artifact_key(account)}"
 
 
 def _report(plan: Plan) -> PlanReport:

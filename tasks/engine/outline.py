@@ -86,8 +86,8 @@ def remarks(made: PlanReport) -> Iterator[str]:
     yield from (warning for warning in made.about["warnings"] if not warning.startswith(named))
 
 
-def markdown(made: PlanReport) -> str:
-    """A plan for people, without values."""
+def markdown(made: PlanReport, then: str) -> str:
+    """A plan for people, without values; ``then`` tells them what to do with it."""
     counts = made.about["operations"]
     said = [f"- {one}" for one in remarks(made)]
     return "\n".join(
@@ -98,7 +98,7 @@ def markdown(made: PlanReport) -> str:
             "| --- | ---: |",
             *(f"| {name} | {number} |" for name, number in counts.items()),
             "",
-            f"Apply it: `voipsync apply {made.account} {made.plan_id}`, or the deployment `apply`.",
+            then,
             *(["", *said] if said else []),
             "",
         ]

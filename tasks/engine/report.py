@@ -183,8 +183,9 @@ def markdown(report: Report) -> str:
             for entity, counts in report.entities.items()
         ),
         "",
-        "Requests: "
-        + ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in report.requests.items()),
+        "Requests to the source: {source}; of all {throttled} throttled, {retried} retried".format_map(
+            report.requests
+        ),
         "",
         f"R{cost(report)[1:]}",
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.automations import EACH_FAILURE, FLOWS, HEARTBEAT_SECONDS
+from deployments.automations import EACH_FAILURE, FLOWS, HEARTBEAT_SECONDS, automations
 from deployments.bootstrap import POOL
 from flows.cli_run import PREFECT
 
@@ -86,6 +86,12 @@ def test_everything_is_deployed(deployments: list[dict[str, Any]]) -> None:
     assert PREFECT[HEARTBEAT] == str(HEARTBEAT_SECONDS)
     seldom = {one["name"] for one in deployments if EACH_FAILURE in one["tags"]}
     assert seldom == {"sync-full", "verify", "retry", "backfill", "apply", "purge"}
+
+
+def test_every_automation_stands_in_the_guide() -> None:
+    page = (PROJECT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    for one in automations(None):
+        assert f"| `{one.name.removeprefix('voipsync: ')}` |" in page
 
 
 def test_the_account_is_written_once() -> None:

@@ -52,6 +52,9 @@ async def test_what_is_open_is_told_with_remedies_and_links(box, url):
         assert f"- ambiguous: {remedy('ambiguous')}" in page
         assert f"[{bob}]({at}/{bob})" in page
         assert [name for name in ("Ann", "Bob", "Zoe", "example.com", "poison") if name in page] == []
+    made = summary(report, one["attention"])
+    assert f"\nRequests to the source: {report.requests['source']}; of all 0 throttled, " in made
+    assert made.count("equests to the destination: ") == 1
     assert headline(one).startswith("acme: degraded, 2 open, as of 2")
     page = overview(one)
     assert "but for 2 records that are open" in page

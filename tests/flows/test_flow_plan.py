@@ -110,6 +110,7 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
         while len(paused := _paused(story)) < 2:
             assert time.monotonic() < until, "they do not ask"
             time.sleep(0.2)
+        form = _form(story, paused[0])
         running = story.box.counters()["highlevel"]["requests"]
         for run, approve in zip(paused, (False, True), strict=True):
             answer = {"run_input": {"approve": approve, "note": "seen"}}
@@ -119,6 +120,10 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
     finally:
         for child in asking:
             child.kill()
+    assert f"plan {plan_id} of pilot" in form["description"]
+    assert "plan-pilot" in form["description"]
+    assert "voipsync apply" not in form["description"]  # it is being applied
+    assert all(one["description"] for one in form["properties"].values())
     assert story.box.counters()["highlevel"]["requests"] > running
     assert said[0].startswith("COMPLETED run ")
     assert said[1].startswith("FAILED ")
@@ -128,6 +133,16 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
     again = story.command.run("apply", "pilot", "plan.json", "--json")
     assert (again.code, again.json["warnings"]) == (0, [f"plan {plan_id} was applied already"])
     assert story.box.counters()["highlevel"]["requests"] == 0
+
+
+def _form(story: Story, run: dict[str, Any]) -> dict[str, Any]:
+    """What the run's page asks, as Prefect keeps it."""
+    keys = run["state"]["state_details"]["run_input_keyset"]
+    schema, description = (
+        story.api.get(f"flow_runs/{run['id']}/input/{keys[name]}").raise_for_status().json()
+        for name in ("schema", "description")
+    )
+    return {**schema, "description": description}
 
 
 def _paused(story: Story) -> list[dict[str, Any]]:
