@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench import cost, failures, memory, operate, pace, unchanged
+from bench import cost, failures, idle, memory, operate, pace, unchanged
 from bench.scene import Sizes, Tell
 from bench.table import Row, show
 
 EXPERIMENTS: dict[str, Callable[[Sizes, Tell], list[Row]]] = {
     "second-run": unchanged.second_run,
+    "idle": idle.idle,
     "kill": failures.kill,
     "lost-answers": failures.lost_answers,
     "poison": failures.poison,

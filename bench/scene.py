@@ -61,7 +61,7 @@ class Scene:
     folder: Path
     settle: float = 20.0
     _number: int = 0
-    _env: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.fresh()
@@ -91,7 +91,7 @@ class Scene:
             for name, value in os.environ.items()
             if not name.startswith(("VOIPSYNC_", "PREFECT_"))
         }
-        self._env = inherited | {
+        self.environment = inherited | {
             "VOIPSYNC_CONFIG": str(place / "voipsync.toml"),
             "VOIPSYNC_DEMO_API_KEY": self.box.api_key,
             "VOIPSYNC_DEMO_TOKEN": self.box.token,
@@ -105,7 +105,7 @@ class Scene:
         told = json.dumps({"what": what, "started": time.time(), **job})
         command = [sys.executable, "-m", "bench.process", told]
         child = subprocess.Popen(  # noqa: S603 - ourselves
-            command, env=self._env, stdout=subprocess.PIPE, cwd=self.folder
+            command, env=self.environment, stdout=subprocess.PIPE, cwd=self.folder
         )
         return Measured(child)
 

@@ -24,6 +24,7 @@ TINY = Sizes(
 )
 TOLD = {
     "second-run": "0 requests; ",
+    "idle": "0 requests; 59 to the source; ",
     "kill": "0 duplicates, 30 delivered, 0 lost, ok",
     "lost-answers": "0 duplicates, 30 delivered, 0 lost, ok",
     "poison": "29 delivered, 1 kept, degraded; then 0 duplicates, 30 delivered, 0 lost, ok",
