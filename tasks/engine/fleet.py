@@ -19,8 +19,9 @@ from tasks.ledger.clock import now
 from tasks.ledger.records import blocks
 from tasks.ledger.tables import runs
 
-START_SECONDS = 8.0
-"""CPU and waiting that a flow run costs before it does anything: a process, Prefect's import, its states."""
+START_SECONDS = 4.2
+"""Processor seconds that a flow run costs besides what it does: the worker's part and the processes that it
+starts, 3.1; Prefect's server, 1.1 (`python -m bench idle`, Prefect 3.8 on two processors)."""
 START_SHARE = 0.1
 """The part of a flow run that its start may be."""
 UNKNOWN_SECONDS = 30.0
