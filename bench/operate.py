@@ -5,12 +5,8 @@ Not part of `make bench`, for it takes as long as it is told to: ``python -m ben
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +18,16 @@ from typing import Any
 
 import httpx
 
-from bench.scene import ROOT, Sizes, Tell
+from bench.scene import Sizes, Tell
+from bench.stage import (
+    PATIENCE,
+    deploy,
+    environment,
+    free_address,
+    prefect_server,
+    prefect_worker,
+    until_healthy,
+)
 from bench.supervised import RESTART, Supervised
 from bench.table import Row
 from flows.demo import CONFIGURATION
@@ -33,13 +38,11 @@ P95, RECOVERY = 75.0, 150.0
 """Seconds within which a new contact must be in the CRM, and after a sudden death."""
 ZOMBIE = 150.0
 """Seconds within which a run that died must not be shown as running any more."""
-PATIENCE = 300.0
 AWAY = 240.0
 """Seconds without a worker."""
 LATE = 60.0
 """Seconds after which a run that was due and has not begun is called piled up."""
 PAGE = 200
-PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
 @dataclass(slots=True)
@@ -196,35 +199,17 @@ def _stage(tell: Tell) -> Iterator[Stage]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voipsync-operate-")))
         box = stack.enter_context(Sandbox.process(contacts=50, burst=5_000))
-        env, address = _environment(box, folder)
-        server = Supervised(
-            [
-                PREFECT,
-                "server",
-                "start",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                address.rpartition(":")[2],
-                "--no-ui",
-            ],
-            {name: value for name, value in env.items() if name != "PREFECT_API_URL"},
-            folder / "server.log",
-        )
-        worker = Supervised(
-            [PREFECT, "worker", "start", "--pool", "voipsync", "--limit", "8"], env, folder / "worker.log"
-        )
+        address = free_address()
+        env = _environment(box, folder, address)
+        server = prefect_server(env, address, folder / "server.log")
+        worker = prefect_worker(env, folder / "worker.log", limit=8)
         stack.callback(server.stop)
         stack.callback(worker.stop)
         tell("a Prefect server")
         server.start()
         api = stack.enter_context(httpx.Client(base_url=f"{address}/api", timeout=30))
-        _until_healthy(api)
-        for command in (
-            [sys.executable, "-m", "deployments", "--no-deploy"],
-            [PREFECT, "--no-prompt", "deploy", "--name", "sync"],
-        ):
-            subprocess.run(command, env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        until_healthy(api, folder / "server.log")
+        deploy(env, "sync")
         worker.start()
         tell("the first sync")
         stage = Stage(box, api, server, worker)
@@ -237,10 +222,7 @@ def _stage(tell: Tell) -> Iterator[Stage]:
         yield stage
 
 
-def _environment(box: Box, folder: Path) -> tuple[dict[str, str], str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+def _environment(box: Box, folder: Path, address: str) -> dict[str, str]:
     configuration = CONFIGURATION.replace("accounts.demo.", "accounts.acme.").format(
         folder=folder,
         source=box.voipstudio_url,
@@ -249,29 +231,7 @@ def _environment(box: Box, folder: Path) -> tuple[dict[str, str], str]:
         calendar=box.calendar_id,
     )
     (folder / "voipsync.toml").write_text(configuration, encoding="utf-8")
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("VOIPSYNC_", "PREFECT_"))
-    }
-    env = inherited | {
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"{address}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "VOIPSYNC_CONFIG": str(folder / "voipsync.toml"),
+    return environment(folder, address) | {
         "VOIPSYNC_DEMO_API_KEY": box.api_key,
         "VOIPSYNC_DEMO_TOKEN": box.token,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
-    return env, address
-
-
-def _until_healthy(api: httpx.Client) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            if api.get("/health").is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise RuntimeError("Prefect's server did not start")
