@@ -82,7 +82,7 @@ class Assuming(ContactWriter):
 
     async def create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record | None:
         """Enter a contact that nobody was asked to create."""
-        record = outcome.sending(before, "create-contact", ours, fingerprint)
+        record = outcome.sending(before, "create-contact", ours, fingerprint, self.run.now())
         return await self._created(record, uuid4().hex, ours, "created")
 
 

@@ -22,14 +22,11 @@ ALERTS = "VOIPSYNC_ALERTS_URL"
 PROJECT = Path(__file__).parents[1]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deployments", description=__doc__)
-    parser.add_argument(
-        "--pool", default="voipsync", help="the work pool of prefect.yaml (default: voipsync)"
-    )
-    parser.add_argument("--pool-type", choices=POOL_TYPES, default="process")
-    alerts = parser.add_mutually_exclusive_group()
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(prog="python -m deployments", description=__doc__, allow_abbrev=False)
+    made.add_argument("--pool-type", choices=POOL_TYPES, default="process", help="(default: process)")
+    alerts = made.add_mutually_exclusive_group()
     alerts.add_argument(
         "--notify",
         metavar="REFERENCE",
@@ -41,12 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="TYPE/NAME",
         help="a notification block of Prefect that alerts go to, such as slack-webhook/team",
     )
-    parser.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
-    chosen = parser.parse_args(arguments)
+    made.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    chosen = parser().parse_args(arguments)
     if not (chosen.notify or chosen.notify_block) and os.environ.get(ALERTS):
         chosen.notify = f"${{{ALERTS}}}"
     if not os.environ.get("PREFECT_API_URL"):
-        parser.error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
+        parser().error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
     wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block)
     try:
         for line in asyncio.run(bootstrap(wanted)):

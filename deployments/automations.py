@@ -16,7 +16,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 
 from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, SILENCE_SECONDS, STATE, SYNCED
 
-FLOWS = ("sync", "verify", "retry", "backfill", "plan", "apply", "undo", "fleet", "shard")
+FLOWS = ("sync", "verify", "retry", "backfill", "plan", "apply", "undo", "purge", "fleet", "shard")
 """Ours: others on the same server may have slower hearts."""
 HEARTBEAT_SECONDS = 30
 """As in prefect.yaml, and for commands in `flows.cli_run`."""

@@ -21,6 +21,7 @@ from flows.cli_explain import explain
 from flows.cli_init import init
 from flows.cli_options import config, json_option
 from flows.cli_plan import apply, plan
+from flows.cli_purge import purge
 from flows.cli_report import report
 from flows.cli_review import link, review
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
@@ -93,7 +94,10 @@ def sync(
     accept_fewer: bool,
     as_json: bool,
 ) -> None:
-    """Sync ACCOUNT once."""
+    """Sync ACCOUNT once.
+
+    The report goes to stdout, logs and progress to stderr. A second run changes nothing.
+    """
     check(account)
     wait_seconds = waiting(account, wait, no_wait=no_wait)
     options = {"mode": mode, "only": only, "wait_seconds": wait_seconds, "accept_fewer": accept_fewer}
@@ -104,7 +108,12 @@ def sync(
 
 @main.command()
 @click.option(
-    "--contacts", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Contacts to sync."
+    "--contacts",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    default=200,
+    show_default=True,
+    help="Contacts to sync.",
 )
 @click.option("--keep", is_flag=True, help="Leave the sandbox and its ledger there until Ctrl-C.")
 def demo(contacts: int, keep: bool) -> None:
@@ -119,7 +128,10 @@ def demo(contacts: int, keep: bool) -> None:
 @json_option
 @config
 def status(account: str | None, as_json: bool) -> None:
-    """Show how ACCOUNT (or every account) stands: last runs, what is open and why, quota, freshness."""
+    """Show how ACCOUNT (or every account) stands.
+
+    Last runs, what is open and why, quota, freshness: from the ledger alone, without Prefect or any request.
+    """
     settings = configuration.load()
     names = [account] if account else sorted(settings.accounts)
     chosen = {name: settings.account(name) for name in names}
@@ -137,7 +149,10 @@ def status(account: str | None, as_json: bool) -> None:
 @main.command()
 @json_option
 def operations(as_json: bool) -> None:
-    """List the operations of the Contacts API that `call` can run, with the scope that each needs."""
+    """List the operations that `voipsync call` can run.
+
+    They are HighLevel's Contacts API; each is shown with the scope that it needs.
+    """
     from flows.terminal import listing  # noqa: PLC0415
     from tasks.highlevel.operations import OPERATIONS  # noqa: PLC0415
 
@@ -156,7 +171,9 @@ def operations(as_json: bool) -> None:
 @click.option("--clear", is_flag=True, help="Show personal data in the answer.")
 @config
 def call(account: str, operation: str, values: tuple[str, ...], clear: bool) -> None:
-    """Run one OPERATION of the Contacts API by hand and print the answer, redacted.
+    """Run one OPERATION of the Contacts API by hand.
+
+    The answer is printed with personal data masked.
 
     A value that is JSON is sent as such (pinned=true, tags='["vip"]'), anything else as text. `voipsync
     operations` lists what there is.
@@ -178,9 +195,19 @@ def sandbox() -> None:
 
 
 @sandbox.command()
-@click.option("--contacts", type=click.IntRange(0, 1_000_000), default=200, show_default=True)
+@click.option(
+    "--contacts",
+    type=click.IntRange(0, 1_000_000),
+    metavar="N",
+    default=200,
+    show_default=True,
+    help="Contacts that VoIPstudio has.",
+)
 def serve(contacts: int) -> None:
-    """Serve both sandbox services until Ctrl-C, and print how to use them."""
+    """Serve both sandbox services until Ctrl-C.
+
+    It prints the addresses, and the configuration with which to use them.
+    """
     from flows.demo import serve_sandbox  # noqa: PLC0415
 
     serve_sandbox(contacts)
@@ -194,7 +221,10 @@ def db() -> None:
 @db.command()
 @config
 def upgrade() -> None:
-    """Bring the ledger's database to the current schema (also done on first use)."""
+    """Bring the ledger's database to the current schema.
+
+    Every run does so by itself, too.
+    """
     from tasks.ledger import migrate  # noqa: PLC0415
     from tasks.ledger.database import opened  # noqa: PLC0415
     from tasks.ledger.sealing import Sealer  # noqa: PLC0415
@@ -217,6 +247,7 @@ main.add_command(verify)
 main.add_command(retry)
 main.add_command(backfill)
 main.add_command(report)
+main.add_command(purge)
 main.add_command(init)
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from tasks import settings as configuration
 
 @click.group()
 def auth() -> None:
-    """Credentials: obtain them, see how they stand, re-encrypt what is stored."""
+    """Obtain credentials, see how they stand, re-encrypt them."""
 
 
 @auth.group()
 def voipstudio() -> None:
-    """The source's credential."""
+    """The credential for VoIPstudio."""
 
 
 voipstudio.add_command(login)
@@ -28,7 +28,7 @@ voipstudio.add_command(login)
 
 @auth.group()
 def highlevel() -> None:
-    """The destination's credential."""
+    """The credential for HighLevel."""
 
 
 highlevel.add_command(connect)
@@ -39,7 +39,10 @@ highlevel.add_command(connect)
 @json_option
 @config
 def status(account: str | None, *, as_json: bool) -> None:
-    """Show which credentials ACCOUNT (or every account) uses, and how old they are; never a value."""
+    """Show which credentials ACCOUNT (or every account) uses.
+
+    It tells where each comes from, how old it is and when it ends; never a value.
+    """
     settings = configuration.load()
     chosen = {name: settings.account(name) for name in ([account] if account else sorted(settings.accounts))}
     from tasks.engine.keyring import standings  # noqa: PLC0415 - SQLAlchemy, after the configuration is read
@@ -55,13 +58,14 @@ def status(account: str | None, *, as_json: bool) -> None:
             for name, configured in chosen.items()
             for one in database.now_look(partial(standings, name=name, account=configured))
         ]
+        shown = [one.as_json(database.now()) for one in found]
     if as_json:
-        click.echo(json.dumps({"credentials": [one.as_json() for one in found]}, ensure_ascii=False))
+        click.echo(json.dumps({"credentials": shown}, ensure_ascii=False))
         return
     from flows.terminal import credential  # noqa: PLC0415
 
-    for one in found:
-        credential(one.as_json())
+    for one in shown:
+        credential(one)
 
 
 @auth.command()

@@ -20,9 +20,10 @@ from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, sh
 @json_option
 @config
 def retry(account: str, only: tuple[str, ...], wait: float, *, no_wait: bool, as_json: bool) -> None:
-    """Try the rejected records of ACCOUNT now, each once, whatever their turn.
+    """Try the rejected records of ACCOUNT now.
 
-    They are read afresh at the source, with the activities that wait for a rejected contact.
+    Each is tried once, whatever its turn: read afresh at the source, with the activities that wait for a
+    rejected contact.
     """
     check(account)
     wait_seconds = waiting(account, wait, no_wait=no_wait)
@@ -54,11 +55,16 @@ def _ids(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.option("--ids", callback=_ids, metavar="1,2", help="Instead of days: these contacts, whole.")
 @only_option
 @click.option(
-    "--window", type=click.IntRange(1, 3660), default=30, show_default=True, help="Days done at a time."
+    "--window",
+    type=click.IntRange(1, 3660),
+    metavar="DAYS",
+    default=30,
+    show_default=True,
+    help="Days done at a time.",
 )
 @click.option("--routes", is_flag=True, help="Let routes fire for contacts that are met for the first time.")
 @click.option("--estimate", is_flag=True, help="Only say what it would cost; nothing is written.")
-@click.option("--restart", is_flag=True, help="Begin anew what was begun, or is done.")
+@click.option("--restart", is_flag=True, help="Begin anew, although the same backfill was begun or is done.")
 @wait_option
 @no_wait_option
 @json_option
@@ -74,7 +80,9 @@ def backfill(
     as_json: bool,
     **how: Any,  # noqa: ANN401 - options that are the flow's by the same names
 ) -> None:
-    """Bring the history of ACCOUNT in windows, the oldest first; the live sync goes first at any time.
+    """Bring the history of ACCOUNT, window by window, oldest first.
+
+    What it will cost is told before anything is written. The live sync goes first at any time.
 
     A contact or an activity counts by the day on which it was created, an appointment by its start; what has
     no date counts as the oldest. A window takes the contacts created in it with their activities; contacts

@@ -29,10 +29,11 @@ from tasks.settings import Settings
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @config
 def connect(account: str, listen: int | None, *, no_browser: bool) -> None:
-    """Let the product into ACCOUNT's location and store its tokens, encrypted.
+    """Let voipsync into ACCOUNT's location.
 
-    With an app in destination.oauth a person agrees in the browser, and then pastes the address that the
-    browser was sent to. Without one this asks for a private integration token. Ten minutes are given.
+    The tokens are stored in the ledger, encrypted. With an app in destination.oauth a person agrees in the
+    browser, and then pastes the address that the browser was sent to. Without one this asks for a private
+    integration token. Ten minutes are given.
     """
     settings = configuration.load()
     destination = settings.account(account).destination

@@ -30,11 +30,12 @@ PREFECT_SECONDS = 30.0
 @json_option
 @config
 def doctor(account: str | None, *, as_json: bool) -> None:
-    """Check what runs of ACCOUNT (or of every account) need, and say what to do where it is not so.
+    """Check what runs of ACCOUNT (or of every account) need.
 
-    Looks at configuration, database, credentials and their scopes, clocks, rate limit, duplicate policy,
-    custom fields, mapping, calendar and Prefect; nothing is written at either service. Exit codes: 0 all is
-    well, or there are warnings; 1 something is wrong; 2 the configuration cannot be read.
+    What is wrong is told with what to do. Looks at configuration, database, credentials and their scopes,
+    clocks, rate limit, duplicate policy, custom fields, mapping, calendar and Prefect; nothing is written at
+    either service. Exit codes: 0 all is well, or there are warnings; 1 something is wrong; 2 the
+    configuration cannot be read.
     """
     from tasks.engine.checks.finding import Finding, Verdict, listed  # noqa: PLC0415 - the help is quick
 

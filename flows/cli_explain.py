@@ -28,9 +28,10 @@ def _entity(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @json_option
 @config
 def explain(account: str, entity: str, source_id: str, *, as_json: bool) -> None:
-    """Tell what was decided about one record of ACCOUNT, and why: ENTITY and its id in VoIPstudio.
+    """Tell what was decided about one record of ACCOUNT, and why.
 
-    An activity's id is its contact's and its own: 7/3. Values are shown in full.
+    ENTITY is contact, note, task or appointment, SOURCE_ID its id in VoIPstudio; an activity's id is its
+    contact's and its own, such as 7/3. Values are shown in full.
     """
     settings = configuration.load()
     settings.account(account)

@@ -45,6 +45,7 @@ class Question:
     needed: bool = False
 
 
+DEFAULT = Path("voipsync.toml")
 KEPT = "-: it is kept in the ledger, encrypted"
 SOURCE = (
     Question(("source", "base_url"), "source_url", "VoIPstudio's address (empty: the usual one)"),
@@ -98,11 +99,15 @@ def _option(name: str, text: str, *, several: bool = True) -> click.Option:
         click.Option(
             ["--out"],
             type=click.Path(dir_okay=False, path_type=Path),
-            default=Path("voipsync.toml"),
+            default=DEFAULT,
             show_default=True,
             help="File to write.",
         ),
-        click.Option(["--account", "accounts"], multiple=True, help="Names of the accounts, such as acme."),
+        click.Option(
+            ["--account", "accounts"],
+            multiple=True,
+            help="Name of an account, such as acme; repeat it for several.",
+        ),
         _option("state_url", "Where the ledger is: an SQLAlchemy URL.", several=False),
         *(_option(one.option, f"{one.text}.") for asked, _ in ROUNDS for one in asked),
         click.Option(["--no-check"], is_flag=True, help="Do not try the answers at the services."),
@@ -123,10 +128,10 @@ def init(
     yes: bool,
     **given: tuple[str, ...],
 ) -> None:
-    """Write a commented voipsync.toml, asking for what it needs and trying each answer at the services.
+    """Write a commented voipsync.toml from a template.
 
-    No secret is asked for or written, only references to them. Nothing is written at either service, and no
-    file is overwritten.
+    It asks for what it needs, and tries each answer at the services. No secret is asked for or written, only
+    references to them. Nothing is written at either service, and no file is overwritten.
     """
     if out.exists():
         raise ConfigurationError(f"{out} is there already: move it away, or give --out FILE")
@@ -289,15 +294,17 @@ def _write(out: Path, text: str) -> None:
 def _go_on(context: click.Context, interview: Interview, out: Path) -> None:
     """Say what is to be done next, and offer to do what can be done here."""
     os.environ["VOIPSYNC_CONFIG"] = str(out.absolute())
+    with_it = "" if out == DEFAULT else f" --config {out}"
     for name, answers in interview.answers.items():
         for where, command in SECRETS.items():
             if answers.get(where) is not None:
                 continue
-            words = f"voipsync auth {'voipstudio login' if command is login else 'highlevel connect'} {name}"
+            what = "voipstudio login" if command is login else "highlevel connect"
+            words = f"voipsync auth {what} {name}{with_it}"
             if interview.asks and sys.stdin.isatty() and click.confirm(f"Run `{words}` now?", default=True):
                 context.invoke(command, account=name)
             else:
                 click.echo(f"next: {words}")
     for told in interview.untried:
         click.echo(f"next: {told}")
-    click.echo("next: voipsync doctor")
+    click.echo(f"next: voipsync doctor{with_it}")

@@ -26,6 +26,7 @@ DAY = 86_400
 @click.option(
     "--idle-days",
     type=click.IntRange(1, 3650),
+    metavar="DAYS",
     default=30,
     show_default=True,
     help="The key ends when it is not used for so long; each run uses it.",

@@ -48,7 +48,7 @@ def plan(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Show what a sync of ACCOUNT would write; nothing is written at the destination.
+    """Show what a sync of ACCOUNT would write, and write nothing.
 
     The plan is kept, and `voipsync apply` executes it. It is shown in full, with what is personal.
     """
@@ -67,7 +67,7 @@ def plan(
 @json_option
 @config
 def apply(account: str, plan: str, wait: float, no_wait: bool, as_json: bool) -> None:
-    """Execute PLAN of ACCOUNT, and only it.
+    """Execute a plan of ACCOUNT, and only it.
 
     PLAN is its id, the beginning of it, `latest`, or a file that `plan --out` wrote.
 

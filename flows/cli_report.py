@@ -22,13 +22,19 @@ from tasks.errors import ConfigurationError
     help="Where the page goes; a file that is there is replaced.",
 )
 @click.option(
-    "--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far it looks back."
+    "--days",
+    type=click.IntRange(1, 366),
+    metavar="N",
+    default=30,
+    show_default=True,
+    help="Days that it looks back.",
 )
 @config
 def report(account: str | None, path: Path, days: int) -> None:
-    """Write the history of ACCOUNT (or of every account) as one page: what was written, open, spent, fresh.
+    """Write the history of ACCOUNT as one page of charts.
 
-    It needs no network, holds no personal data, and only its owner can read it.
+    Without ACCOUNT, of every account: what was written, open and spent, and how fresh HighLevel was. It needs
+    no network, holds no personal data, and only its owner can read it.
     """
     settings = configuration.load()
     names = [account] if account else sorted(settings.accounts)

@@ -8,6 +8,7 @@ import json
 import click
 
 from flows.cli_options import config, json_option
+from flows.cli_run import wait_option
 from tasks import settings as configuration
 
 
@@ -16,7 +17,10 @@ from tasks import settings as configuration
 @json_option
 @config
 def review(account: str, *, as_json: bool) -> None:
-    """List the contacts of ACCOUNT that a person is to settle: ids only, and which key of them matches."""
+    """List the contacts of ACCOUNT that a person is to settle.
+
+    Each with the contacts that it may be: ids only, and what matches.
+    """
     settings = configuration.load()
     settings.account(account)
     from tasks.engine.review import to_review  # noqa: PLC0415 - SQLAlchemy, after the configuration is read
@@ -44,21 +48,17 @@ def review(account: str, *, as_json: bool) -> None:
 @click.argument("source_id")
 @click.argument("contact_id", required=False)
 @click.option("--create", is_flag=True, help="It is none of the contacts that are there: create it.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    help="Seconds to wait for another run on the same location.",
-)
+@wait_option
 @json_option
 @config
 def link(
     account: str, source_id: str, contact_id: str | None, *, create: bool, wait: float, as_json: bool
 ) -> None:
-    """Settle who SOURCE_ID of ACCOUNT is: CONTACT_ID at the destination, or (--create) nobody there yet.
+    """Settle who a contact of ACCOUNT is in HighLevel.
 
-    The next sync carries it out.
+    SOURCE_ID, its id in VoIPstudio, is CONTACT_ID there, or with --create nobody yet. Also one that is linked
+    can be settled anew, once somebody has merged or deleted the other side of the link in HighLevel. The next
+    sync carries it out.
     """
     if create == (contact_id is not None):
         raise click.UsageError("give either CONTACT_ID or --create")

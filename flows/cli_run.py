@@ -10,9 +10,9 @@ import importlib
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -25,6 +25,7 @@ from tasks.settings import ENTITIES
 if TYPE_CHECKING:
     from tasks.engine.report import Report
 
+FC = TypeVar("FC", bound=Callable[..., Any])
 EXIT = {"ok": 0, "degraded": 3, "failed": 1}
 PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -54,15 +55,20 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     return chosen
 
 
-only_option = click.option(
-    "--only", callback=_entities, metavar="E,E", help=f"Entities to write, of: {', '.join(ENTITIES)}."
-)
+def entities_option(what: str) -> Callable[[FC], FC]:
+    """``--only``, with what becomes of the entities that are named."""
+    says = f"Entities to {what}, of: {', '.join(ENTITIES)}."
+    return click.option("--only", callback=_entities, metavar="E,E", help=says)
+
+
+only_option = entities_option("write")
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    metavar="SECONDS",
     default=600.0,
     show_default=True,
-    help="Seconds to wait for another run on the same location.",
+    help="How long to wait for another run on the same location.",
 )
 no_wait_option = click.option("--no-wait", is_flag=True, help="Fail at once where another run is under way.")
 

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 @json_option
 @config
 def undo(account: str, run_id: str, out: Path | None, wait: float, no_wait: bool, as_json: bool) -> None:
-    """Plan what takes run RUN_ID of ACCOUNT back; nothing is written at the destination.
+    """Plan what takes a run of ACCOUNT back; nothing is written.
 
-    Every field still as the run left it goes back to what it was; what a person or a later run changed since
-    stays, and is named. `voipsync apply` executes the plan.
+    RUN_ID stands in the run's report and in `voipsync status`. Every field still as the run left it goes back
+    to what it was; what a person or a later run changed since stays, and is named. `voipsync apply` executes
+    the plan.
     """
     check(account)
     from tasks.engine.undo import chosen_run  # noqa: PLC0415 - SQLAlchemy, after the checks

@@ -10,7 +10,7 @@ import click
 
 from flows.cli_options import config, json_option
 from flows.cli_plan import show_plan
-from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, wait_option, waiting
+from flows.cli_run import EXIT, check, entities_option, no_wait_option, run_flow, wait_option, waiting
 from tasks.options import A_SAMPLE
 
 if TYPE_CHECKING:
@@ -33,10 +33,19 @@ if TYPE_CHECKING:
     help="Compare every contact, and each contact's activities where --only names them; goes on where an "
     "earlier one was stopped.",
 )
-@only_option
+@entities_option("compare")
 @click.option("--repair", is_flag=True, help="Plan what mends it; `voipsync apply` carries the plan out.")
 @click.option(
     "--recreate", is_flag=True, help="With --repair: plan contacts anew that somebody deleted in HighLevel."
+)
+@click.option(
+    "--questions",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=A_SAMPLE.questions,
+    show_default=True,
+    help="With --all: contacts that look wrong in the search, which lags, and are asked for by their ids; "
+    "those beyond are only counted.",
 )
 @wait_option
 @no_wait_option
@@ -46,6 +55,7 @@ def verify(
     account: str,
     sample: int | None,
     only: tuple[str, ...],
+    questions: int,
     wait: float,
     *,
     every: bool,
@@ -54,9 +64,10 @@ def verify(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Compare the destination of ACCOUNT with what was written there; nothing is written.
+    """Compare HighLevel with what ACCOUNT's runs wrote there.
 
-    Exit code 0: no deviation; 3: deviations, or not all could be compared.
+    Nothing is written; what it will cost is told before it begins. Exit codes: 0 no deviation; 3 deviations,
+    or not all could be compared; 1 failed; 2 usage or configuration.
     """
     if recreate and not repair:
         raise click.UsageError("--recreate says what --repair plans: give both")
@@ -69,6 +80,7 @@ def verify(
         "only": only,
         "repair": repair,
         "recreate": recreate,
+        "questions": questions,
         "wait_seconds": waiting(account, wait, no_wait=no_wait),
     }
     report = run_flow("verify", account, options)

@@ -5,6 +5,7 @@ import asyncio
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from tasks.alerts import telling
 from tasks.engine.report import Report
 from tasks.engine.steps import open_steps
 from tasks.errors import ApiError, Fatal
@@ -12,7 +13,6 @@ from tasks.extract import extract
 from tasks.late import superseded
 from tasks.load import finish, load, prepare
 from tasks.options import EVERYTHING_NEW, TIMEOUT_SECONDS, SyncOptions
-from tasks.outlets import discreet
 from tasks.report import final_state, report
 from tasks.transform import transform
 
@@ -25,7 +25,7 @@ async def sync(account: str, options: SyncOptions = EVERYTHING_NEW) -> State[Rep
         account: The account's name in the configuration.
         options: How the sync is done.
     """
-    with discreet():
+    async with telling(account, options):
         if ended := await superseded(account, options):
             return ended
         async with open_steps(account, options) as steps:

@@ -18,8 +18,6 @@ SECRETS = {
     "highlevel_token": ("destination", "token"),
 }
 """The secret fields of a `SyncAccount`, and the keys of the configuration that they are."""
-PAGE = 200
-"""Blocks asked for at once."""
 
 
 class SyncAccount(Block):
@@ -113,17 +111,15 @@ def account_tables(name: str) -> dict[str, Any]:
 
 async def accounts_in_blocks() -> dict[str, list[str]]:
     """Return the names of all accounts that live in blocks, each with its tags."""
-    found: dict[str, list[str]] = {}
     async with get_client() as client:
         try:
-            while page := await client.read_block_documents_by_type(
-                "sync-account", offset=len(found), limit=PAGE, include_secrets=False
-            ):
-                found |= {str(one.name): list(one.data.get("tags") or ()) for one in page}
+            # all at once: Prefect's server knows no pages of a type's blocks, whatever its client offers
+            blocks = await client.read_block_documents_by_type("sync-account", include_secrets=False)
         except PrefectHTTPStatusError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:  # the block's type was never registered
-                raise
-    return found
+            if error.response.status_code == httpx.codes.NOT_FOUND:  # the block's type was never registered
+                return {}
+            raise
+    return {str(one.name): list(one.data.get("tags") or ()) for one in blocks}
 
 
 def _load(kind: type[Block], name: str, *, where: str) -> Any:  # noqa: ANN401 - a block

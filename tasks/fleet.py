@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 from prefect import task
@@ -10,16 +11,18 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import State, StateType
-from prefect.states import Completed, Failed, Scheduled
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Completed, Crashed, Failed, Scheduled
 
+from tasks.alerts import telling
 from tasks.blocks import accounts_in_blocks
 from tasks.engine import fleet
 from tasks.engine.fleet import Standing
 from tasks.engine.steps import sync_once
 from tasks.events import emit
+from tasks.late import LOST_SECONDS, server_time
 from tasks.ledger import migrate
-from tasks.ledger.database import opened
+from tasks.ledger.database import Database, opened
 from tasks.ledger.sealing import Sealer
 from tasks.options import FleetOptions, SyncOptions
 from tasks.outlets import discreet
@@ -28,6 +31,7 @@ from tasks.settings import load
 
 TAG = "voipsync-fleet"
 """On the flow runs that a fleet starts: by it the next one finds those that did not end yet."""
+BEGUN = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 OPEN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 PAGE = 200
 SHOWN = 100
@@ -38,10 +42,9 @@ SHOWN = 100
 async def choose(options: FleetOptions) -> list[Standing]:
     """Return how the accounts stand that the options choose, from the configuration and from blocks."""
     with discreet():
-        settings = load()
-        configured = {name: one.tags for name, one in settings.accounts.items()}
+        configured = {name: one.tags for name, one in load().accounts.items()}
         names = fleet.chosen({**await accounts_in_blocks(), **configured}, options.accounts, options.tags)
-        with opened(settings.state.url, Sealer.of_ledger(settings.state)) as database:
+        with _ledger() as database:
             await database.do(migrate.upgrade)
             return await database.look(lambda connection: fleet.standings(connection, names))
 
@@ -51,7 +54,7 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
     """Start flow runs for those whose turn it is, within the bound; return how many accounts that were."""
     with discreet():
         async with get_client() as client:
-            busy, under_way = await _under_way(client)
+            busy, under_way = await _under_way(client, found)
             ordered = fleet.due(found, busy=busy, every=options.every_seconds)
             chosen = [
                 shard
@@ -60,7 +63,7 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
                 )
             ]
             deployment = await client.read_deployment_by_name(options.deployment)
-            now = datetime.now(UTC)
+            now = await server_time(client)
             for number, accounts in enumerate(chosen):
                 at = now + timedelta(seconds=options.spread_seconds * number / len(chosen))
                 await client.create_flow_run_from_deployment(
@@ -77,30 +80,64 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
         return sum(map(len, chosen))
 
 
-async def _under_way(client: PrefectClient) -> tuple[set[str], int]:
-    """The accounts of the fleet's flow runs that did not end yet, and how many runs these are."""
+async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[str], int]:
+    """The accounts of the fleet's flow runs that did not end yet, and how many runs these are.
+
+    Those that died are called crashed, so that they keep no place: Prefect shows a run as under way for ever
+    whose worker died, unless an automation ends it.
+    """
     unended = FlowRunFilter.model_validate({"tags": {"all_": [TAG]}, "state": {"type": {"any_": OPEN}}})
+    runs: list[FlowRun] = []
+    while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=len(runs)):
+        runs += page
+    lost = await server_time(client) - timedelta(seconds=LOST_SECONDS)
+    began = {run.id: run.start_time or run.expected_start_time for run in runs if run.state_type in BEGUN}
+    long_ago = {number for number, at in began.items() if at and at < lost}
+    alive = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
+    if long_ago:
+        with _ledger() as database:
+            alive |= await database.look(fleet.at_work)
     busy, number = set[str](), 0
-    while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=number):
-        number += len(page)
-        busy |= {str(name) for run in page for name in run.parameters.get("accounts", ())}
+    for run in runs:
+        accounts = {str(name) for name in run.parameters.get("accounts", ())}
+        if run.id in long_ago and not accounts & alive:
+            died: State[None] = Crashed(message="it died: nobody syncs any of its accounts")
+            await client.set_flow_run_state(run.id, died, force=True)
+        else:
+            busy, number = busy | accounts, number + 1
     return busy, number
 
 
 @task(name="show fleet", cache_policy=NO_CACHE, persist_result=False)
 async def show_fleet(found: list[Standing], started: int) -> str:
-    """Show all accounts as one table, those in most need first; return it all in one sentence."""
-    ill = [one for one in found if one.status == "failed"]
-    about = f"{len(found)} accounts: {started} started now, {len(ill)} failed last time"
-    await acreate_table_artifact(table=fleet.table(found, SHOWN), key="fleet", description=about)
+    """Show all accounts' last reports as one table; return it all in one sentence."""
+    about = f"{len(found)} accounts: {started} started now, " + ", ".join(
+        f"{sum(one.status == status for one in found)} {status} last time"
+        for status in ("degraded", "failed")
+    )
+    shown = fleet.neediest(found, SHOWN)
+    if len(found) > SHOWN:
+        about += f"; the {SHOWN} in most need of attention are shown"
+    with discreet(), _ledger() as database:
+        reports = await database.look(
+            lambda connection: fleet.last_reports(connection, [one.account for one in shown])
+        )
+    await acreate_table_artifact(table=fleet.table(shown, reports), key="fleet", description=about)
     return about
+
+
+def _ledger() -> AbstractContextManager[Database]:
+    settings = load()
+    return opened(settings.state.url, Sealer.of_ledger(settings.state))
 
 
 @task(name="sync", task_run_name="sync {account}", cache_policy=NO_CACHE, persist_result=False)
 async def sync_account(account: str, options: SyncOptions) -> Any:  # noqa: ANN401 - a state, of which Prefect makes its own
     """Sync one account of several that share a flow run; the task run is what the UI shows of it."""
-    with discreet():
-        return final_state(await sync_once(account, options, emit=emit, end=show))
+    async with telling(account, options):
+        state = final_state(await sync_once(account, options, emit=emit, end=show))
+    state.data = None  # it is in the ledger and in an artifact; Prefect would log it whole where this failed
+    return state
 
 
 async def sync_together(accounts: Sequence[str], options: SyncOptions, at_once: int) -> State[int]:

@@ -8,6 +8,7 @@ nothing would be synced; our lease is free at once, or after ten seconds.
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -52,17 +53,26 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
     return None
 
 
+async def server_time(client: PrefectClient) -> datetime:
+    """What time it is at Prefect's server, to the second: by its clock runs come due, whatever ours says.
+
+    Prefect's temporary API, which does not tell, is in this process.
+    """
+    told = (await client.hello()).headers.get("date")
+    return parsedate_to_datetime(told) if told else datetime.now(UTC)
+
+
 async def _collapse() -> int:
     """Cancel the runs that this one's schedule made and nobody has started, though they are due."""
     if deployment.id is None:
         return 0
-    due = {
-        "deployment_id": {"any_": [deployment.id]},
-        "state": {"type": {"any_": ["SCHEDULED"]}},
-        "expected_start_time": {"before_": datetime.now(UTC)},
-    }
     done = set[UUID]()
     async with get_client() as client:
+        due = {
+            "deployment_id": {"any_": [deployment.id]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"before_": await server_time(client)},
+        }
         while found := await _more(client, FlowRunFilter.model_validate(due), done):
             for one in found:
                 ours: State[None] = Cancelled(
@@ -89,7 +99,7 @@ async def _newer() -> UUID | None:
             "state": {"type": {"any_": ["PENDING", "RUNNING"]}},
             "expected_start_time": {
                 "after_": own.expected_start_time + timedelta(milliseconds=1),
-                "before_": datetime.now(UTC),
+                "before_": await server_time(client),
             },
         }
         found = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(taken), limit=PAGE)
@@ -104,18 +114,19 @@ async def _bury(account: str) -> int:
     """
     if deployment.id is None:
         return 0
-    open_ = {
-        "deployment_id": {"any_": [deployment.id]},
-        "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
-        "expected_start_time": {"before_": datetime.now(UTC) - timedelta(seconds=LOST_SECONDS)},
-    }
     dead = 0
     async with get_client() as client:
+        long_ago = await server_time(client) - timedelta(seconds=LOST_SECONDS)
+        open_ = {
+            "deployment_id": {"any_": [deployment.id]},
+            "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
+            "expected_start_time": {"before_": long_ago},
+        }
         for one in await client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate(open_), limit=PAGE
         ):
             began = one.start_time or one.expected_start_time
-            lost = began and datetime.now(UTC) - began > timedelta(seconds=LOST_SECONDS)
+            lost = began and began < long_ago
             mode = (one.parameters.get("options") or {}).get("mode", "incremental")
             same = (one.parameters.get("account"), mode) == (account, "incremental")
             if lost and same and str(one.id) != flow_run.id:

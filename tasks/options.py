@@ -1,11 +1,17 @@
 """The parameters of the flows: they are the forms in the Prefect UI and the options of the commands."""
 
 from datetime import date
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from tasks.settings import Entity
+
+WAIT_SECONDS = 600.0
+WaitSeconds = Annotated[
+    float, Field(ge=0, description="how long to wait for another run on the same location; 0: fail at once")
+]
+"""Each options model has it at a place of its own in the form."""
 
 TIMEOUT_SECONDS = 8 * 3600.0
 """After so long a flow run is ended, and the next one continues: at full speed a day's quota lasts 5.6 h."""
@@ -27,12 +33,7 @@ class SyncOptions(BaseModel):
         description="entities to write; empty: all of them",
         json_schema_extra={"position": 1},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 2},
-    )
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 2})
     accept_fewer: bool = Field(
         False,
         description="take the source as it is, although it lists less than half of the contacts of the last "
@@ -70,12 +71,7 @@ class ApplyOptions(BaseModel):
         description="how long to wait for that; then the run fails and nothing is written",
         json_schema_extra={"position": 2},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 3},
-    )
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 3})
 
 
 class UndoOptions(BaseModel):
@@ -88,12 +84,7 @@ class UndoOptions(BaseModel):
         description="id of the run, as in its report, or the beginning of it",
         json_schema_extra={"position": 0},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 1},
-    )
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 1})
 
 
 EVERYTHING_NEW = SyncOptions()
@@ -139,7 +130,7 @@ class FleetOptions(BaseModel):
         4,
         ge=1,
         le=50,
-        description="accounts of one flow run that are synced at the same time",
+        description="accounts of a flow run synced together",
         json_schema_extra={"position": 5},
     )
     sync: SyncOptions = Field(
@@ -166,12 +157,7 @@ class RetryOptions(BaseModel):
         description="entities to write; empty: all of them",
         json_schema_extra={"position": 0},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 1},
-    )
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 1})
 
 
 EVERYTHING_REFUSED = RetryOptions()
@@ -226,12 +212,7 @@ class BackfillOptions(BaseModel):
         description="begin anew, although a backfill of the same days, ids and entities was begun or is done",
         json_schema_extra={"position": 7},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 8},
-    )
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 8})
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
@@ -288,13 +269,34 @@ class VerifyOptions(BaseModel):
         "their ids; those beyond are counted",
         json_schema_extra={"position": 5},
     )
-    wait_seconds: float = Field(
-        600.0,
-        ge=0,
-        description="how long to wait for another run on the same location; 0: fail at once",
-        json_schema_extra={"position": 6},
+    wait_seconds: WaitSeconds = Field(WAIT_SECONDS, json_schema_extra={"position": 6})
+
+
+class PurgeOptions(BaseModel):
+    """What of the ledger goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dry_run: bool = Field(
+        False,
+        description="only say what would go",
+        json_schema_extra={"position": 0},
+    )
+    gone: str = Field(
+        "",
+        description="instead: an account that is configured no more; everything that the ledger knows of it "
+        "goes, its stored credentials too",
+        json_schema_extra={"position": 1},
+    )
+    compact: bool = Field(
+        False,
+        description="then rewrite the file of an SQLite ledger, so that the room goes back to the disk; not "
+        "while a run is under way",
+        json_schema_extra={"position": 2},
     )
 
 
+WHAT_IS_OLD = PurgeOptions()
+"""What is older than the configuration keeps it."""
 A_SAMPLE = VerifyOptions()
 """A random sample of contacts, with their activities."""

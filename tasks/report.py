@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -92,7 +91,7 @@ async def show_progress(steps: Shown) -> None:
     about = f"{how.read} of about {how.total or '?'} {how.what} read, {how.done} done"
     about += f", {how.refused} refused" if how.refused else ""
     if 0 < percent < 100:  # noqa: PLR2004 - percent
-        left = (time.time() - steps.run.started) * (100 - percent) / percent
+        left = (steps.run.now() - steps.run.started) * (100 - percent) / percent
         about += f"; about {math.ceil(left / 60)} minutes left"
     about += f"; {how.quota_left:,} requests of the day left" if how.quota_left is not None else ""
     if isinstance(steps.shown, UUID):

@@ -52,6 +52,11 @@ class State(Section):
     history_days: int = Field(
         90, ge=0, description="how long each write is kept, for explain and undo; 0: none is"
     )
+    runs_days: int = Field(
+        90,
+        ge=1,
+        description="how long runs and their reports are kept, for the charts; one a minute is 1,440 a day",
+    )
 
 
 class Streams(Section):
@@ -84,6 +89,13 @@ class Source(Section):
     activity_scan: Literal["all", "recent", "auto"] = Field(
         "auto",
         description="whose activities a run reads; auto: all contacts' up to 2,000, then recent",
+    )
+    activity_sweep_hours: float = Field(
+        24.0,
+        ge=1,
+        le=24 * 31,
+        description="recent: within how long everybody's activities are read again, an even share by each "
+        "run; a contact costs a request a stream in that time",
     )
     page_size: int = Field(
         100, ge=1, le=10_000, description="contacts asked for per page; the service may send fewer"

@@ -9,6 +9,7 @@ its receiver can refuse what is old. Any answer of status 200 to 299 is a receip
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -21,7 +22,7 @@ import httpx
 from tasks.errors import RejectedRecord
 from tasks.mapping_settings import Route
 from tasks.redaction import remember
-from tasks.transport import Transport
+from tasks.transport import Clock, Transport
 from tasks.values import resolve_secret
 
 CONNECTIONS = 8
@@ -32,17 +33,24 @@ SECRET_PATH = 16
 """An address's path of so many characters may be as good as a secret, and is treated as one."""
 
 
+def shown(address: str) -> str:
+    """An address for people to see: without its path, but with a mark that tells two of one place apart."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc} ({hashlib.sha256(address.encode()).hexdigest()[:8]})"
+
+
 class Signature(httpx.Auth):
     """Signs each sending with a shared secret."""
 
     requires_request_body = True
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, clock: Clock) -> None:
         self._secret = secret.encode()
+        self._clock = clock
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the signature of what is sent, as of now."""
-        seconds = str(int(time.time()))
+        seconds = str(int(self._clock()))
         mac = hmac.new(self._secret, f"{seconds}.".encode() + request.content, "sha256")
         request.headers["X-Voipsync-Signature"] = f"t={seconds},v1={mac.hexdigest()}"
         yield request
@@ -78,11 +86,16 @@ class Webhook:
 class Webhooks:
     """The webhooks of an account's routes, each with its secret; closed at the end of the run.
 
+    Args:
+        routes: the account's.
+        where: their path in the configuration, for messages.
+        clock: UTC seconds; receivers refuse what was signed long ago, or is to be signed yet.
+
     Raises:
         ConfigurationError: a secret is missing.
     """
 
-    def __init__(self, routes: Iterable[Route], *, where: str) -> None:
+    def __init__(self, routes: Iterable[Route], *, where: str, clock: Clock = time.time) -> None:
         self._by_route: dict[Route, Webhook] = {}
         shared: dict[tuple[str, str], Webhook] = {}
         for number, route in enumerate(routes):
@@ -96,7 +109,7 @@ class Webhooks:
                 if len(parts.path) >= SECRET_PATH:
                     remember(parts.path)
                 wire = Transport(
-                    "the webhook", origin, Signature(secret), connections=CONNECTIONS, json_only=False
+                    "the webhook", origin, Signature(secret, clock), connections=CONNECTIONS, json_only=False
                 )
                 shared[address] = Webhook(parts.path, wire)
             self._by_route[route] = shared[address]

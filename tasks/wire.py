@@ -79,7 +79,11 @@ def in_words(error: Exception) -> str:
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number or an HTTP date."""
+    """Seconds that ``Retry-After`` asks for: a number, or an HTTP date.
+
+    A date is taken as the service means it: as so much later than the answer's own date,
+    whatever our clock says.
+    """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -88,6 +92,10 @@ def retry_after(headers: httpx.Headers) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        return max(0.0, _instant(value) - (_instant(headers["date"]) if "date" in headers else time.time()))
     except (ValueError, OverflowError):
         return None
+
+
+def _instant(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp()

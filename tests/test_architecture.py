@@ -28,6 +28,7 @@ SHELL = frozenset(
         "tasks.load",
         "tasks.plan",
         "tasks.backfill",
+        "tasks.purge",
         "tasks.report",
         "tasks.transform",
         "tasks.verify",
@@ -158,6 +159,39 @@ def test_the_ledger_knows_neither_service() -> None:
     allowed = {"tasks.ledger", "tasks.settings", "tasks.values", "tasks.redaction", "tasks.errors"}
     ours = [one for one in IMPORTS if room(one.module) == "tasks.ledger" and top(one.target) == "tasks"]
     assert [str(one) for one in ours if room(one.target) not in allowed] == []
+
+
+CLOCKS = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("date", "today"),
+}
+"""This machine's clock, as code reads it."""
+
+
+def clocks_read(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Where this machine's clock is read, or handed on to be read."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+            if (owner, node.attr) in CLOCKS:
+                yield node.lineno, f"{owner}.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (
+                (node.lineno, f"time.{one.name}") for one in node.names if one.name.startswith("time")
+            )
+
+
+def test_the_ledgers_times_are_told_by_one_clock() -> None:
+    found = {
+        f"{module}:{line} {what}"
+        for module, path in FILES.items()
+        if room(module) in ("tasks.engine", "tasks.ledger", "tasks.identity")
+        for line, what in clocks_read(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert {one.partition(":")[0] for one in found} == {"tasks.ledger.clock"}, found
 
 
 def is_of_the_command(module: str) -> bool:

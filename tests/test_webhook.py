@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import pytest
 
 from tasks.errors import ConfigurationError, Fatal, RejectedRecord, ServiceUnavailable
 from tasks.mapping_settings import Route
-from tasks.webhook import Webhook, Webhooks
+from tasks.webhook import Signature, Webhook, Webhooks
 from tests.support.receiver import DROP, Receiver, is_signed, receiving
 
 SECRET = "correct horse battery staple"
@@ -45,6 +46,12 @@ async def test_a_message_is_signed_and_has_its_key(receiver, webhook):
     seconds = int(headers["x-voipsync-signature"].removeprefix("t=").split(",")[0])
     assert abs(seconds - time.time()) < 10
     assert (headers["idempotency-key"], headers["content-type"]) == ("key-1", "application/json")
+
+
+def test_it_is_signed_by_the_clock_that_it_is_given():
+    request = httpx.Request("POST", "https://hooks.example.com", content=b"{}")
+    next(Signature(SECRET, lambda: 1_800_000_000.9).auth_flow(request))
+    assert request.headers["x-voipsync-signature"].startswith("t=1800000000,v1=")
 
 
 @pytest.mark.parametrize("trouble", [500, 503, 429, DROP])

@@ -23,7 +23,6 @@ from tasks.engine.choose import choose
 from tasks.engine.plan import UNDO
 from tasks.engine.plan_items import Item, Key, bundle_from_json
 from tasks.engine.report import Findings, Report, entity_counts
-from tasks.engine.run import ROUTES_FROM
 from tasks.engine.steps import Steps, open_steps
 from tasks.errors import ApiError, Fatal, NotPlanned
 from tasks.highlevel.caller import Caller
@@ -32,6 +31,7 @@ from tasks.ledger import facts, migrate, plans, records
 from tasks.ledger.database import opened
 from tasks.ledger.plans import Plan
 from tasks.ledger.records import Record
+from tasks.ledger.retention import ROUTES_FROM
 from tasks.ledger.sealing import Sealer
 from tasks.mapping.desired import Mapped
 from tasks.options import ApplyOptions, SyncOptions
@@ -80,6 +80,7 @@ class Application:
     async def block(self) -> int:
         """Carry out the next items; return how many there were."""
         run, plan_id = self.steps.run, self.plan.id
+        await run.step_aside()  # before the items are held against the ledger: another run may change it
         rows = await run.state.look(
             partial(plans.items, plan_id=plan_id, after=self._after, state=plans.OPEN)
         )

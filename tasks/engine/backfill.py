@@ -3,7 +3,8 @@
 The source's contacts are walked over once, and those that may have something of the range are staged in the
 ledger with their dates. Then they are read one by one, the oldest first: a window of days at a time, and of a
 window so few at a time that a live sync which waits has its turn soon. Who is done is no longer staged: a
-backfill that ended in whatever way goes on there, and whatever it had done before is known to the ledger.
+backfill that ended in whatever way goes on there, and whatever it had done before is known to the ledger. Who
+could not be read stays staged: the backfill is not done before the source gave all of them.
 
 A contact is of the range by when it was created; so is an activity, but for appointments, which are by when
 they start. What has no date counts as older than everything. A window takes the contacts that were created
@@ -30,6 +31,7 @@ from tasks.engine.run import Run
 from tasks.engine.steps import Steps, open_steps
 from tasks.errors import ApiError, Fatal
 from tasks.ledger import backfills, records
+from tasks.ledger.backfills import Place
 from tasks.options import BackfillOptions, SyncOptions
 from tasks.settings import Settings
 from tasks.voipstudio import times
@@ -43,10 +45,13 @@ FIRST, LEAST, MOST = 20, 5, 200
 """Contacts brought at a time: at first, and the bounds."""
 AIM_SECONDS = 8.0
 """How long that is to take: so long may a live sync have to wait."""
-ESTIMATE = "estimate"
-"""The key of what is staged for an estimate alone."""
 WINDOWS = 150
 """Windows of one backfill, about: Prefect keeps track of no more task runs. Else they are made longer."""
+
+UNREAD = (
+    "{} contacts were not given by the source when they were asked for: the backfill is not done, and run "
+    "again it asks for these alone; where they are no longer there, --restart looks anew who is"
+)
 
 Between = Callable[[], Awaitable[None]]
 """What the shell does between two chunks; it may ask the run to stop."""
@@ -64,6 +69,7 @@ class Backfill:
         total: contacts it began with, once that is known.
         left: contacts that are left.
         windows: that were begun by this run.
+        unread: contacts that the source did not give when they were asked for.
         told: the estimate, once it was made.
         halted: why it goes on another time, where it was asked to.
     """
@@ -78,12 +84,14 @@ class Backfill:
         self.total = 0
         self.left = 0
         self.windows = 0
+        self.unread = 0
         self.told: Estimate | None = None
         self.halted: str | None = None
         self._length = options.window * DAY
         self._size = FIRST
         self._started = time.monotonic()
         self._began_with = 0
+        self._after: Place | None = None
 
     async def survey(self, *, by: str | None = None) -> bool:
         """Stage the contacts, where that was not done before, and estimate; tell whether there is work.
@@ -99,7 +107,7 @@ class Backfill:
             return False
         anew = known is None or known.total is None or restart
         if anew and self.options.estimate:
-            self.key = ESTIMATE  # what was begun, or done, stays as it is
+            self.key = backfills.ESTIMATE  # what was begun, or done, stays as it is
         if known is None or anew:
             await self._do(partial(backfills.begin, by=by))
             await self._stage()
@@ -115,18 +123,20 @@ class Backfill:
         self.told = await estimate(self.run, self.feed, self.key, self._length)
         log.info("%s", self.told)
         self._started = time.monotonic()
-        if self.key == ESTIMATE:
+        if self.key == backfills.ESTIMATE:
             await self._do(backfills.forget)
         return not self.options.estimate
 
     async def next(self) -> float | None:
         """Return the end of the next window, or None where all are done, or it was halted."""
-        rest = await self._look(backfills.rest)
+        rest = await self._look(partial(backfills.rest, after=self._after))
         self.left = rest.number
         if rest.number and not self.halted:
             self.windows += 1
             return (DAY if rest.oldest == OLDEST else rest.oldest) + self._length
-        if not rest.number:
+        if self.unread:
+            self.run.findings.warn(UNREAD.format(self.unread), degrades=True)
+        elif not rest.number:
             await self._do(backfills.finish)
         self.feed.streams.tell()
         return None
@@ -142,14 +152,16 @@ class Backfill:
             await between()
             await self.run.step_aside()
             self.run.check()
-            ids = await self._look(partial(backfills.take, until=until, most=self._size))
-            if self.halted or not ids:
+            take = partial(backfills.take, until=until, most=self._size, after=self._after)
+            places = await self._look(take)
+            if self.halted or not places:
                 return number
             started = time.monotonic()
-            await self._bring(ids)
-            number += len(ids)
+            await self._bring([place.source_id for place in places])
+            self._after = places[-1]
+            number += len(places)
             taken = max(0.001, time.monotonic() - started)
-            self._size = max(LEAST, min(MOST, int(len(ids) * min(2.0, AIM_SECONDS / taken))))
+            self._size = max(LEAST, min(MOST, int(len(places) * min(2.0, AIM_SECONDS / taken))))
 
     def halt(self, why: str) -> None:
         """Go on another time: nothing more is begun, and that is no failure."""
@@ -174,6 +186,7 @@ class Backfill:
             "contacts looked at": f"{done:,} of {self.total:,}"
             + (f" ({100 * done // self.total} %)" if self.total else ""),
             "written by this run": ", ".join(written) or "nothing yet",
+            "not given by the source": f"{self.unread:,}" if self.unread else "",
             "time left": "done" if not self.left else in_words(seconds) if seconds else "not known yet",
             "window": f"{self.windows} of about {self.told.windows}" if self.told else "",
             "requests of the day left": f"{self.run.quota.day_left:,}",
@@ -186,10 +199,11 @@ class Backfill:
 
     async def _bring(self, ids: Sequence[str]) -> None:
         before, batch = self.steps.done, await self.feed.read(ids)
+        self.feed.walk.rows += len(ids)
         if len(batch):
             await self.steps.write(await self.steps.map(batch))
-        await self._do(partial(backfills.done, ids=ids))
-        self.feed.walk.rows += len(ids)
+        await self._do(partial(backfills.done, ids=[one for one in ids if one not in self.feed.unread]))
+        self.unread += len(self.feed.unread)
         self.left -= len(ids)
         self.steps.advance(before + len(ids) - self.steps.done)
 
@@ -200,6 +214,7 @@ class Backfill:
             return
         walk = Walk(self.run.source, limit=self.run.account.source.page_size)
         async for page in walk:
+            await self.run.step_aside()
             self.run.check()
             await self._do(partial(backfills.stage, dates=await self._chosen(page)))
         if not walk.complete:
@@ -218,7 +233,7 @@ class Backfill:
         if self.feed.streams.wanted():
             return {one: at for one, at in dates.items() if span.until is None or at < span.until}
         find = partial(records.outline, account=run.name, entity="contacts", ids=people)
-        known, now = await run.database.look(find), time.time()
+        known, now = await run.database.look(find), run.now()
         return {
             one: at
             for one, at in dates.items()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import Any
 
 
 class Batch:
     """Changed rows of the source.
 
     Attributes:
-        contacts: columns ``source_id``, ``fingerprint``, ``row``.
-        activities: columns ``entity``, ``contact_id``, ``source_id``, ``fingerprint``, ``row``, ``fallback``.
+        contacts: entries ``source_id``, ``fingerprint``, ``row``.
+        activities: entries ``entity``, ``contact_id``, ``source_id``, ``fingerprint``, ``row``, ``fallback``.
         stand_ins: the activity streams for which the contact's own fields stand in.
         read: contacts whose activities are all in here, so that they count as read once written.
     """
 
     def __init__(
         self,
-        contacts: pd.DataFrame,
-        activities: pd.DataFrame,
+        contacts: list[dict[str, Any]],
+        activities: list[dict[str, Any]],
         stand_ins: frozenset[str],
         read: frozenset[str] = frozenset(),
     ) -> None:

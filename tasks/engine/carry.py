@@ -32,7 +32,6 @@ class Carrier:
     async def block(self, items: Sequence[Item]) -> None:
         """Carry out some items, at the same time as far as they are independent."""
         run = self.steps.run
-        await run.step_aside()
         if run.rehearsal:
             await run.rehearsal.bundles([item.bundle for item in items])
         ready = [await self._released(item) for item in items]

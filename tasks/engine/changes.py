@@ -6,7 +6,6 @@ event stays there until Prefect has taken it: one that was cut off is emitted ag
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,6 +65,8 @@ class Standing:
     """Service → what is to be said of its credential's age."""
     silent: bool
     """Before this run no sync had ended well for long."""
+    broke: bool = False
+    """The sync before this one failed, and could not record that."""
 
 
 Change = tuple[str, dict[str, str]]
@@ -75,7 +76,7 @@ Change = tuple[str, dict[str, str]]
 def compare(told: Told, now: Standing, at: float) -> tuple[list[Change], Told]:
     """Return what is to be told, and what is told then."""
     found, after = list[Change](), told
-    before = "silent" if now.silent and now.status != "failed" else told.status
+    before = "failed" if now.broke else "silent" if now.silent and now.status != "failed" else told.status
     if now.status is not None and now.status != before:
         found.append((STATE, {"from": before, "to": now.status, "message": now.why}))
     if now.status is not None:
@@ -99,21 +100,38 @@ def compare(told: Told, now: Standing, at: float) -> tuple[list[Change], Told]:
     return found, after
 
 
-async def note(run: Run, report: Report) -> list[Event]:
-    """Record what changed with this run, and return all events that Prefect has not taken yet."""
-    at = time.time()
+async def note(run: Run, report: Report, *, broke: bool = False) -> list[Event]:
+    """Record what changed with this run, and return all events that Prefect has not taken yet.
+
+    Args:
+        run: which has ended.
+        report: how it ended.
+        broke: whether the sync before it failed, as Prefect has it.
+    """
+    at = run.now()
 
     def record(connection: Connection) -> list[dict[str, Any]]:
         kept = (facts.get(connection, run.name, _FACT) or ({}, 0.0))[0]
-        found, after = compare(Told(**kept.get("told", {})), _standing(connection, run, report), at)
+        now = replace(_standing(connection, run, report), broke=broke)
+        found, after = compare(Told(**kept.get("told", {})), now, at)
         waiting = [*kept.get("waiting", ()), *({"id": str(uuid4()), "at": at, "is": one} for one in found)]
         facts.put(connection, run.name, _FACT, {"told": asdict(after), "waiting": waiting[-KEPT:]})
         return waiting[-KEPT:]
 
-    events = [_event(run, one["id"], one["at"], *one["is"]) for one in await run.database.do(record)]
+    location = _location(run.account.destination.location_id)
+    events = [
+        _event(run.name, location, one["id"], one["at"], *one["is"]) for one in await run.database.do(record)
+    ]
     if _stands(run) and report.status != "failed":
-        events.append(_event(run, str(uuid4()), at, SYNCED, {"status": report.status}))
+        synced = {"status": report.status}
+        events.append(_event(run.name, location, str(uuid4()), at, SYNCED, synced))
     return events
+
+
+def broken(account: str, before: str, why: str, at: float) -> Event:
+    """The event of a sync that failed at ``at`` and could not record it: only its account's name is known."""
+    change = {"from": before, "to": "failed", "message": why}
+    return _event(account, _location("unknown"), str(uuid4()), at, STATE, change)
 
 
 async def taken(run: Run) -> None:
@@ -128,7 +146,7 @@ async def taken(run: Run) -> None:
 
 def aged(connection: Connection, run: Run) -> dict[str, str]:
     """Return what is to be said of the ages of an account's credentials, by service."""
-    every = {one.service: ageing(one, time.time()) for one in standings(connection, run.name, run.account)}
+    every = {one.service: ageing(one, run.now()) for one in standings(connection, run.name, run.account)}
     return {service: f"{one.says}: {one.remedy}" for service, one in every.items() if one}
 
 
@@ -162,13 +180,18 @@ def _standing(connection: Connection, run: Run, report: Report) -> Standing:
     )
 
 
-def _event(run: Run, identity: str, at: float, name: str, payload: Mapping[str, str]) -> Event:
-    location = f"voipsync.location.{run.account.destination.location_id}"
+def _location(identity: str) -> dict[str, str]:
+    return {"prefect.resource.id": f"voipsync.location.{identity}", "prefect.resource.role": "location"}
+
+
+def _event(
+    account: str, location: dict[str, str], identity: str, at: float, name: str, payload: Mapping[str, str]
+) -> Event:
     return Event(
         id=identity,
         name=name,
         at=datetime.fromtimestamp(at, UTC),
-        resource={"prefect.resource.id": f"voipsync.account.{run.name}", "prefect.resource.name": run.name},
-        location={"prefect.resource.id": location, "prefect.resource.role": "location"},
-        payload={"account": run.name, **payload},
+        resource={"prefect.resource.id": f"voipsync.account.{account}", "prefect.resource.name": account},
+        location=location,
+        payload={"account": account, **payload},
     )

@@ -47,7 +47,7 @@ class ChildWriter:
 
     async def _decide(self, mapped: Mapped, fingerprint: str) -> None:
         before = self.known.get(mapped.source_id) or outcome.blank(
-            self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk
+            self.run.name, self.kind.entity, mapped.source_id, mapped.parent_id, self.run.walk, self.run.now()
         )
         if before.intent is not None and (before.destination_id is None or outcome.is_parting(before)):
             return  # whether it was created, or deleted, is not known yet: nothing is sent before that is
@@ -92,7 +92,7 @@ class ChildWriter:
             await self._create(before, ours, fingerprint)
 
     async def _create(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
-        record = outcome.sending(before, f"create-{self.kind.entity}", ours, fingerprint)
+        record = outcome.sending(before, f"create-{self.kind.entity}", ours, fingerprint, self.run.now())
         await self._save(record, None)
         fields = {name: value for name, value in ours.items() if name not in BESIDES}
         try:
@@ -111,14 +111,14 @@ class ChildWriter:
             await self._reject(record, error, ours, fingerprint)
             return
         except OutcomeUnknown as error:
-            record = outcome.unknown(record, str(error), error.status)
+            record = outcome.unknown(record, str(error), error.status, self.run.now())
             found = await self._find_quietly(before.source_id, ours)
             if found is None:
                 await self._save(record, None, deed(record, "unknown", None, ours))
                 return
-            done, how = outcome.synced(record, found[0], ours, fingerprint), "recovered"
+            done, how = outcome.synced(record, found[0], ours, fingerprint, self.run.now()), "recovered"
         else:
-            done, how = outcome.synced(record, child_id, ours, fingerprint), "created"
+            done, how = outcome.synced(record, child_id, ours, fingerprint, self.run.now()), "created"
         why = ARRIVED if how == "recovered" else TAKEN_BACK if self.run.undoing else None
         await self._save(done, how, deed(done, how, None, ours, why=why))
 
@@ -171,7 +171,9 @@ class ChildWriter:
         for name in found.conflicts:
             self.run.findings.dispute(self.kind.entity, name, before.source_id, self._place().contact_id)
         assert before.destination_id is not None  # noqa: S101 - narrows the type
-        sent = outcome.changing(before, ours, fingerprint, theirs=theirs, write=found.write)
+        sent = outcome.changing(
+            before, ours, fingerprint, theirs=theirs, write=found.write, at=self.run.now()
+        )
         try:
             if found.write:
                 await self._save(sent, None, *came)
@@ -188,14 +190,14 @@ class ChildWriter:
             await self._reject(before, error, found.write, fingerprint)
             return
         except OutcomeUnknown as error:
-            lost = outcome.unknown(sent, str(error), error.status)
+            lost = outcome.unknown(sent, str(error), error.status, self.run.now())
             await self._save(lost, None, deed(lost, "unknown", *difference(theirs, found.write)))
             return
         kept = {name: value for name, value in (before.content or {}).items() if name != "withheld"}
         content = {**kept, **ours}
         wrote = found.write or count == "adopted"
         without = "unchanged" if before.intent is None else "recovered"
-        done = outcome.synced(before, before.destination_id, content, fingerprint)
+        done = outcome.synced(before, before.destination_id, content, fingerprint, self.run.now())
         why = "matched by the marker in its text" if count == "adopted" else None
         why = TAKEN_BACK if self.run.undoing else why
         deeds = of_change(done, theirs, found, action=count, why=why)
@@ -243,6 +245,7 @@ class ChildWriter:
             account.destination.calendar_id,
             check_slots=account.mapping.check_slots,
             notify=account.mapping.notify,
+            now=self.run.now(),
         )
 
     def _tell_without(self, reason: str) -> None:
@@ -256,7 +259,7 @@ class ChildWriter:
         self, before: Record, error: ApiError, payload: Content | None, fingerprint: str
     ) -> None:
         self.run.findings.refuse(before.entity, before.source_id, error.reason)
-        kept = outcome.rejected(before, error, payload, fingerprint)
+        kept = outcome.rejected(before, error, payload, fingerprint, self.run.now())
         await self._save(kept, None, deed(kept, "rejected", None, payload))
 
     async def _save(self, record: Record, count: str | None, *deeds: Deed) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -52,7 +51,7 @@ def choose(database: Database, name: str, account: Account, which: str) -> Plan:
         raise Refused(f"plan {plan.id} is for another location than accounts.{name}.destination says: {anew}")
     if about.get("mapping") != mapping_version(name, account):
         raise Refused(f"plan {plan.id} was made with another mapping than accounts.{name} has now: {anew}")
-    hours = (time.time() - plan.created_at) / 3600
+    hours = (database.now() - plan.created_at) / 3600
     begun = plan.state == plans.APPLYING  # what is left of it may have to wait for another day's quota
     if hours > (plans.KEPT_SECONDS / 3600 if begun else destination.plan_max_age_hours):
         raise Refused(

@@ -6,7 +6,6 @@ contact that the source does not find is told of and left as it is.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,6 @@ from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 from sqlalchemy import Connection
 
 from tasks.engine.batch import Batch
@@ -78,6 +76,7 @@ class Chosen:
     Attributes:
         span: a contact, or an activity, is brought by its own date.
         again: whether what was refused or waits is tried whenever it would be due.
+        unread: those of the contacts last asked for that the source did not give.
     """
 
     run: Run
@@ -85,13 +84,15 @@ class Chosen:
     span: Span = ALWAYS
     again: bool = False
     walk: Tally = field(default_factory=Tally)
+    unread: frozenset[str] = frozenset()
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
         self.streams = Streams(self.run)
 
     async def next(self) -> Batch | None:
-        """Return what the next chosen contacts ask for; None after the last."""
+        """After those in more of a hurry: return what the next contacts ask for; None after the last."""
+        await self.run.step_aside()
         self.run.check()
         ids = await self.take()
         if not ids:
@@ -103,7 +104,7 @@ class Chosen:
 
     async def written(self, read: frozenset[str]) -> None:
         """Note that all of these contacts' activities are written, or kept for a later run."""
-        mark = partial(records.mark_activities_read, account=self.run.name, ids=read, at=time.time())
+        mark = partial(records.mark_activities_read, account=self.run.name, ids=read, at=self.run.now())
         await self.run.database.do(mark)
 
     async def mirror(self) -> None:
@@ -128,9 +129,7 @@ class Chosen:
             for one, row in rows.items()
             if self._brings(row, prints[one], known.get(one), wanted=one in wanting)
         ]
-        return Batch(
-            pd.DataFrame(people), pd.DataFrame(activities), self.streams.stand_ins(), frozenset(whole)
-        )
+        return Batch(people, activities, self.streams.stand_ins(), frozenset(whole))
 
     async def _contacts(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The contacts' rows as the source shows them now, in the order asked for."""
@@ -151,6 +150,7 @@ class Chosen:
                     found[one] = row
 
         await together(work() for _ in range(min(len(ids), self.run.account.source.concurrency)))
+        self.unread = frozenset(ids) - found.keys()
         return {one: found[one] for one in ids if one in found}
 
     async def _known(self, rows: Collection[str]) -> tuple[dict[str, Outline], set[str]]:
@@ -167,7 +167,7 @@ class Chosen:
         self, scan: Mapping[str, Mapping[str, Any]]
     ) -> tuple[list[dict[str, Any]], set[str]]:
         """What of these contacts' activities is due, and whose are all in once that is written."""
-        run, now = self.run, time.time()
+        run, now = self.run, self.run.now()
         if not scan or not self.streams.wanted() or (lists := await self.streams.read(scan)) is None:
             return [], set()
         whole = {contact.contact_id for contact in lists.read if contact.whole >= lists.streams}
@@ -199,7 +199,7 @@ class Chosen:
         needed = wanted and (before is None or before.state not in DONE)
         if not needed and not self.span.holds(date_of("contacts", row, self.run.rules.zone)):
             return False
-        brings = self.again or self._is_due(before, mark, time.time())
+        brings = self.again or self._is_due(before, mark, self.run.now())
         if "contacts" in self.run.entities:
             self.run.findings.count("contacts", "read")
             if not brings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, update
@@ -13,7 +12,7 @@ from tasks.engine.remedies import in_words
 from tasks.engine.report import OPEN, Report, Status, entity_counts
 from tasks.engine.run import Run
 from tasks.errors import QuotaSpent
-from tasks.ledger import effects, records
+from tasks.ledger import effects, records, retention
 from tasks.ledger.tables import runs
 from tasks.outlets import text_of
 from tasks.redaction import redact_text
@@ -56,17 +55,18 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
             "retried": source.retried + destination.retried,
         },
         warnings=[redact_text(warning) for warning in run.findings.all_warnings()],
-        seconds=round(time.time() - run.started, 3),
+        seconds=round((now := run.now()) - run.started, 3),
     )
     done = (
         update(runs)
         .where(runs.c.id == run.id)
-        .values(status=status, finished_at=time.time(), report=report.as_json())
+        .values(status=status, finished_at=now, report=report.as_json())
     )
 
     def end(connection: Connection) -> None:
         connection.execute(done)
-        run.journal.history.prune(connection)
+        for kind in retention.EACH_RUN:
+            retention.let_go(connection, kind, run.name, now, run.terms)
 
     await run.state.do(end)
     telemetry.ended(

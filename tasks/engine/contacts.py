@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from tasks.engine import outcome
-from tasks.engine.bodies import create_body, update_body
+from tasks.engine.bodies import create_body
 from tasks.engine.deeds import ARRIVED, TAKEN_BACK, arrived, deed, difference, matched, of_change, whole
 from tasks.engine.gone import ContactGone
 from tasks.engine.merge import BESIDES, NO_POLICIES, Merge, Policies, changed, fill, landed, merge, merge_tags
 from tasks.engine.routes import crossed, remembered
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
+from tasks.engine.sender import Sender
 from tasks.engine.twins import (
-    WITHHELD,
     beside,
     foreign_tags,
     give_up,
-    joined,
     keep_numbers,
     own_tags,
     waiting_for,
     waits_anew,
-    withhold,
 )
 from tasks.errors import ApiError, DuplicateContact, Effect, NotFound, OutcomeUnknown, RejectedRecord
 from tasks.identity.directory import normal_form
-from tasks.ledger import effects, records
+from tasks.ledger import effects
 from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
 
@@ -53,6 +50,7 @@ class ContactWriter:
 
     run: Run
     seek: Seeker = field(init=False)
+    sender: Sender = field(init=False)
     refused_by: dict[str, str] = field(default_factory=dict)
     """Source contacts that the location refused to create, and the contact that it named."""
     waiting: set[str] = field(default_factory=set)
@@ -62,15 +60,16 @@ class ContactWriter:
 
     def __post_init__(self) -> None:
         self.seek = Seeker(self.run)
+        self.sender = Sender(self.run, self.seek)
 
     async def update(self, before: Record, ours: dict[str, Any], fingerprint: str) -> Record:
         """Write what the source changed since we last wrote, and only that."""
         base = before.content or {}
         contact_id = before.destination_id
         assert contact_id is not None  # noqa: S101 - narrows the type
-        ours = await self._without_taken(base, ours, contact_id)
+        ours = await self.sender.without_taken(base, ours, contact_id)
         policies = self._policies
-        stale = await self._given_up(base, ours)
+        stale = await self.sender.given_up(base, ours)
         if before.intent is None and not stale and not self._may_differ(base, ours):
             kept = waiting_for(remembered(before, ours), ours)
             self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
@@ -84,7 +83,7 @@ class ContactWriter:
         theirs = normal_form(contact, location)
         stored, base = before, landed(base, before.intent, theirs)
         before = replace(before, content=base)
-        others = await self._others(before, contact_id)
+        others = await self.sender.others(before, contact_id)
         known, wanted = beside(others, base, ours, theirs, policies)
         found = self._updatable(merge(known, wanted, theirs, policies))
         found = keep_numbers(found, base, ours, theirs, linking=False)
@@ -94,17 +93,24 @@ class ContactWriter:
         self._tell(before, contact_id, found)
         wrote = bool(found.write or add or remove)
         sent = outcome.changing(
-            before, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, remove_tags=remove
+            before,
+            ours,
+            fingerprint,
+            theirs=theirs,
+            write=found.write,
+            add_tags=add,
+            remove_tags=remove,
+            at=self.run.now(),
         )
         came = arrived(stored, theirs)
         if wrote:
             await self.run.journal.save(sent, deeds=came)
         written: dict[str, Any] = {}
         try:
-            written, ours = await self._write(contact_id, found.write, ours, theirs)
+            written, ours = await self.sender.send(contact_id, found.write, ours, theirs)
             base |= written
             before = replace(before, content=base)  # whatever becomes of the tags, this much is ours
-            await self._tag(contact_id, add, remove)
+            await self.sender.tag(contact_id, add, remove)
         except RejectedRecord as error:
             payload = {**found.write, "add_tags": add, "remove_tags": remove}
             deeds = of_change(before, theirs, Merge(written))
@@ -114,7 +120,7 @@ class ContactWriter:
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
         content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
-        done = outcome.synced(before, contact_id, content, fingerprint)
+        done = outcome.synced(before, contact_id, content, fingerprint, self.run.now())
         put = {*base.get("tags", []), *add} - {*remove}
         news = Merge(written, found.conflicts)
         deeds = of_change(
@@ -140,7 +146,8 @@ class ContactWriter:
         """Link a contact found at the destination, filling what is empty there; None where it is gone."""
         directory = await self.run.directory()
         theirs = await directory.content(contact_id) or {}
-        if before.state == "gone" or not _complete(ours, theirs):  # the index may still show what we deleted
+        # the index may still show what was deleted: whoever had a place before is asked for
+        if before.reason is not None or not _complete(ours, theirs):
             contact = await self.seek.fresh(contact_id)
             if contact is None:
                 await directory.remove(contact_id)
@@ -149,7 +156,7 @@ class ContactWriter:
         found = self._updatable(fill(ours, theirs, self.run.rules.policies))
         found = keep_numbers(found, {}, ours, theirs, linking=True)
         add = [tag for tag in ours.get("tags", []) if tag not in theirs.get("tags", [])]
-        others = await self._others(before, contact_id)
+        others = await self.sender.others(before, contact_id)
         by_others = {name for other in others for name in other if theirs.get(name) == other[name]}
         conflicts = (name for name in found.conflicts if name not in {"id", "source", *by_others})
         found = replace(found, conflicts=tuple(conflicts))
@@ -165,12 +172,15 @@ class ContactWriter:
             content={name: value for name, value in content.items() if name not in (*found.write, "labels")}
             | {"tags": [tag for tag in ours.get("tags", []) if tag not in add]},
         )
-        sent = outcome.changing(linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add)
+        at = self.run.now()
+        sent = outcome.changing(
+            linked, ours, fingerprint, theirs=theirs, write=found.write, add_tags=add, at=at
+        )
         if found.write or add:
             await self.run.journal.save(sent)
         try:
-            written, kept = await self._write(contact_id, found.write, ours, theirs)
-            await self._tag(contact_id, add, [])
+            written, kept = await self.sender.send(contact_id, found.write, ours, theirs)
+            await self.sender.tag(contact_id, add, [])
         except NotFound:
             await directory.remove(contact_id)
             await self.run.journal.save(before)
@@ -180,7 +190,8 @@ class ContactWriter:
         except OutcomeUnknown as error:
             return await self._lost(sent, error, difference(theirs, found.write, add))
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
-        done = outcome.synced(linked, contact_id, {**kept, "foreign_tags": foreign}, fingerprint)
+        kept = {**kept, "foreign_tags": foreign}
+        done = outcome.synced(linked, contact_id, kept, fingerprint, self.run.now())
         deeds = of_change(
             done,
             theirs,
@@ -197,7 +208,7 @@ class ContactWriter:
         location, doubtful = directory.location, False
         if self.run.looks_up and await self.seek.enter_found(directory, ours):
             return None
-        record = outcome.sending(before, "create-contact", ours, fingerprint)
+        record = outcome.sending(before, "create-contact", ours, fingerprint, self.run.now())
         for _ in range(SENDINGS):
             await self.run.journal.save(record)
             try:
@@ -217,7 +228,7 @@ class ContactWriter:
                 return await self.reject(record, error, ours, fingerprint)
             except OutcomeUnknown as error:
                 doubtful = True
-                record = outcome.unknown(record, str(error), error.status)
+                record = outcome.unknown(record, str(error), error.status, self.run.now())
                 if found_id := await self.seek.probe_quietly(ours):
                     return await self._created(record, found_id, ours, "recovered")
                 if location.allows_duplicates or error.effect is Effect.DONE:
@@ -234,119 +245,25 @@ class ContactWriter:
     ) -> Record:
         """Keep a refused record; ``deeds``: what of it was done all the same."""
         self.run.findings.refuse("contacts", before.source_id, error.reason)
-        kept = outcome.rejected(before, error, payload, fingerprint)
+        kept = outcome.rejected(before, error, payload, fingerprint, self.run.now())
         return await self._save(kept, None, deeds=[*deeds, deed(kept, "rejected", None, payload)])
 
     async def _lost(
         self, sent: Record, error: OutcomeUnknown, what: tuple[dict[str, Any], dict[str, Any]]
     ) -> Record:
         """Keep a change without an answer."""
-        lost = outcome.unknown(sent, str(error), error.status)
+        lost = outcome.unknown(sent, str(error), error.status, self.run.now())
         return await self._save(lost, None, deeds=[deed(lost, "unknown", *what)])
 
     async def _created(self, record: Record, contact_id: str, ours: dict[str, Any], how: str) -> Record:
         directory = await self.run.directory()
         origin = "adopted" if how == "adopted" else "created"
-        done = replace(outcome.synced(record, contact_id, ours, record.fingerprint), origin=origin)
+        done = outcome.synced(record, contact_id, ours, record.fingerprint, self.run.now())
+        done = replace(done, origin=origin)
         put = ours.get("tags", []) if origin == "created" else []
         started = crossed(self.run, record, done, put)
         deeds = [deed(done, how, None, whole(ours) if origin == "created" else None, why=_HOW.get(how))]
         return await self._save(done, how, directory.entry(contact_id, ours), started, deeds)
-
-    async def _write(
-        self, contact_id: str, write: dict[str, Any], ours: dict[str, Any], theirs: Content
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Send the changes; return what was written, and our content without what another contact has.
-
-        A number that the location refuses as another contact's goes to the custom field.
-        """
-        write = dict(write)
-        location = await self.run.location()
-        while write:
-            try:
-                await self.run.api.update_contact(contact_id, update_body(write, location))
-                break
-            except DuplicateContact as duplicate:
-                name = (
-                    duplicate.field if duplicate.field in write else "phone" if "phone" in write else "email"
-                )
-                if name not in write:
-                    raise
-                await self.seek.held_by(self.seek.book(location), duplicate)
-                self.tell_withheld(name)
-                ours = withhold(ours, name)
-                number = write.pop(name)
-                if name == "phone":
-                    there = write.get("other_phones", theirs.get("other_phones"))
-                    write |= {"other_phones": joined(there, number)}
-        self.run.freed |= {theirs[name] for name in WITHHELD if name in write and theirs.get(name)}
-        return write, ours
-
-    async def _tag(self, contact_id: str, add: list[str], remove: list[str]) -> None:
-        if add:
-            await self.run.api.add_tags(contact_id, add)
-        if remove:
-            await self.run.api.remove_tags(contact_id, remove)
-
-    async def _without_taken(self, base: Content, ours: dict[str, Any], contact_id: str) -> dict[str, Any]:
-        """Our content without an e-mail or phone that another contact has, as far as is known."""
-        for name, memory in WITHHELD.items():
-            value = ours.get(name)
-            if not value or value == base.get(name):
-                continue
-            waits = base.get(memory) == value
-            if await self.seek.is_taken(name, value, contact_id, ask=not waits):
-                ours = withhold(ours, name)
-                if not waits:
-                    self.tell_withheld(name)
-            elif waits and name == "phone":
-                ours = {"other_phones": None, **ours}  # it need not stand there as well
-        return ours
-
-    async def _given_up(self, base: Content, ours: Content) -> dict[str, str]:
-        """An e-mail or phone of ours that is outdated, and that another source contact waits for.
-
-        Two that swap theirs would wait for each other for ever.
-        """
-        found: dict[str, str] = {}
-        for name, memory in WITHHELD.items():
-            if memory in ours and (stale := base.get(name)):
-                waiting = partial(records.withholding, account=self.run.name, keys=[stale])
-                found |= {name: stale} if await self.run.database.look(waiting) else {}
-        return found
-
-    async def outdated(self, waiting: Sequence[Record]) -> list[Record]:
-        """The source contacts that have what these wait for only because they wait for something, too."""
-        wanted = [(record.content or {}).get(memory) for record in waiting for memory in WITHHELD.values()]
-        keys = [{name: value} for value in wanted if value for name in WITHHELD]
-        if not keys:
-            return []
-        holders = await self.seek.book(await self.run.learn()).candidates(keys)
-        ids = [one.contact_id for one in holders]
-        found = await self.run.database.look(
-            lambda connection: records.linked_to(connection, self.run.name, *ids)
-        )
-        return [record for record in found if {*WITHHELD.values()} & set(record.content or {})]
-
-    async def _others(self, before: Record, contact_id: str) -> list[Content]:
-        """The contents of the other source contacts that are linked to the same contact.
-
-        One that vanished at the source has no say on tags any more.
-        """
-        linked = await self.run.database.look(
-            lambda connection: records.linked_to(connection, self.run.name, contact_id)
-        )
-        return [
-            {**(other.content or {}), **({"tags": []} if other.state == "gone" else {})}
-            for other in linked
-            if other.source_id != before.source_id
-        ]
-
-    def tell_withheld(self, name: str) -> None:
-        """Say that a contact is without what is another's."""
-        where = f", it is in {self.run.account.mapping.phones_field!r}" if name == "phone" else ""
-        sentence = f"{name} not written: another contact of the location has it{where}"
-        self.run.findings.remark("contacts", sentence)
 
     def _may_differ(self, base: Content, ours: Content) -> bool:
         """Whether the destination may hold something else than it should: only then is it read."""

@@ -30,6 +30,7 @@ from tasks.identity.directory import MEMORY
 from tasks.ledger.effects import Effect
 from tasks.ledger.history import Deed
 from tasks.ledger.records import Record
+from tasks.webhook import shown
 
 Content = Mapping[str, Any]
 WELL = frozenset({"created", "adopted", "updated", "kept", "recovered"})
@@ -129,6 +130,7 @@ def routed(effect: Effect, before: Effect | None, contact_id: str | None) -> Seq
     """What a route did; nothing where an attempt ended as the one before."""
     if before is not None and (before.state, before.reason) == (effect.state, effect.reason):
         return ()
+    told = {name: getattr(effect, name) for name in ("tag", "when", "action", "state")}
     return [
         Deed(
             account=effect.account,
@@ -136,11 +138,16 @@ def routed(effect: Effect, before: Effect | None, contact_id: str | None) -> Seq
             source_id=effect.source_id,
             destination_id=contact_id,
             action="route",
-            after={name: getattr(effect, name) for name in ("tag", "when", "action", "target", "state")},
+            after={**told, "target": target_of(effect)},
             why=effect.error,
             reason=effect.reason,
         )
     ]
+
+
+def target_of(effect: Effect) -> str:
+    """What a route's effect is about, for people to see: a webhook's path may be a secret."""
+    return shown(effect.target) if effect.action == "webhook" else effect.target
 
 
 def of_change(

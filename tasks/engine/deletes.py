@@ -42,7 +42,8 @@ class Deletes:
         if last and walk.rows * 2 < last["contacts"] and not run.options.accept_fewer:
             self._tell_collapsed(walk.rows, last["contacts"])
             return
-        if "contacts" in run.entities and walk.complete:
+        newer = last is not None and last["walk"] > run.walk  # whoever went first has decided by now
+        if "contacts" in run.entities and walk.complete and not newer:
             now = {"walk": run.walk, "contacts": walk.rows}
             await run.database.do(lambda connection: facts.put(connection, run.name, FACT, now))
             if last:

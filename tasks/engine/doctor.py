@@ -18,6 +18,7 @@ from tasks.engine.checks.finding import Finding, NotKnown, Verdict
 from tasks.engine.checks.subject import Check, Subject
 from tasks.errors import LedgerUnavailable, VoipsyncError
 from tasks.ledger import keys_used, migrate
+from tasks.ledger.clock import ask
 from tasks.ledger.database import Database, open_engine
 from tasks.ledger.sealing import Sealer
 from tasks.settings import Settings
@@ -134,6 +135,7 @@ def _opened(settings: Settings) -> tuple[Database, Verdict | None]:
 
 
 async def _database(database: Database) -> Verdict:
+    await database.look(ask)
     level = await database.look(migrate.level)
     place = database.engine.url.get_backend_name()
     if level is None:

@@ -9,7 +9,6 @@ the contact between the two sendings, and that allows re-entry, is begun once mo
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,7 +108,7 @@ class Effects:
                 connection,
                 run.name,
                 before=run.walk,
-                now=outcome.NEVER if run.full else time.time(),
+                now=outcome.NEVER if run.full else run.now(),
                 without=self._down,
                 actions=("workflow", "webhook", *(("event",) if self.emit or run.rehearsal else ())),
                 most=BLOCK + len(self._waiting),
@@ -144,11 +143,12 @@ class Effects:
             else:
                 await self._call(one)
         except NotFound as error:
-            return _ended(one.effect, "dropped") if await self._is_gone(one) else _refused(one.effect, error)
+            gone = await self._is_gone(one)
+            return _ended(one.effect, "dropped") if gone else _refused(one.effect, error, self.run.now())
         except OutcomeUnknown as error:
-            return _unknown(one.effect, error)
+            return _unknown(one.effect, error, self.run.now())
         except ApiError as error:
-            return _refused(one.effect, error)
+            return _refused(one.effect, error, self.run.now())
         return _ended(one.effect, "done")
 
     async def _enrol(self, one: _Ready) -> None:
@@ -200,7 +200,7 @@ class Effects:
             await self.emit([self._event(one) for one in ready])
         except Exception as error:  # noqa: BLE001 - Prefect's client raises whatever it met
             unknown = OutcomeUnknown(f"Prefect takes no events ({type(error).__name__})")
-            ended = [_unknown(effect, unknown) for effect in sent]
+            ended = [_unknown(effect, unknown, self.run.now()) for effect in sent]
         else:
             ended = [_ended(effect, "done") for effect in sent]
         told = [
@@ -241,19 +241,19 @@ def _ended(effect: Effect, state: str) -> Effect:
     return replace(effect, state=state, next_attempt_at=None, reason=None, error=None)
 
 
-def _unknown(effect: Effect, error: OutcomeUnknown) -> Effect:
+def _unknown(effect: Effect, error: OutcomeUnknown, at: float) -> Effect:
     """It has left, and may have happened: it is sent again."""
-    return replace(_refused(effect, error), state="sent", reason="unknown_outcome")
+    return replace(_refused(effect, error, at), state="sent", reason="unknown_outcome")
 
 
-def _refused(effect: Effect, error: ApiError) -> Effect:
+def _refused(effect: Effect, error: ApiError, at: float) -> Effect:
     """It is kept with the reason, and tried again: by the next runs, later in growing intervals."""
     attempts = effect.attempts + 1
     return replace(
         effect,
         state="failed",
         attempts=attempts,
-        next_attempt_at=outcome.next_attempt(attempts),
+        next_attempt_at=outcome.next_attempt(attempts, at),
         reason=error.reason[:40],
         error=str(error),
     )

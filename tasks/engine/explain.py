@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tasks.engine import outcome
+from tasks.engine.deeds import target_of
 from tasks.engine.origins import origin_of
 from tasks.engine.remedies import reason_of
 from tasks.engine.twins import WITHHELD
@@ -202,7 +203,8 @@ def _routes(connection: Connection, record: Record) -> list[str]:
     said = []
     for effect in effects.open_of(connection, record.account, record.source_id):
         why = f": {reason_of(effect.reason).means}" if effect.reason else ""
-        said.append(f"the {effect.action} {effect.target} that tag {effect.tag} starts is not done yet{why}")
+        what = f"{effect.action} {target_of(effect)}"
+        said.append(f"the {what} that tag {effect.tag} starts is not done yet{why}")
     return said
 
 

@@ -6,7 +6,6 @@ an account that fails holds up nobody: it had its turn, and stands in line again
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, String, column, select, values
 
+from tasks.engine.report import OPEN
+from tasks.ledger import lease
+from tasks.ledger.clock import now
 from tasks.ledger.records import blocks
 from tasks.ledger.tables import runs
 
@@ -25,6 +27,8 @@ UNKNOWN_SECONDS = 30.0
 """What a sync is expected to take that never ended."""
 AT_ONCE = 4
 """Accounts of one flow run that are synced at the same time, where nothing else is said."""
+DONE = ("created", "updated", "deleted")
+"""What the table tells of an account's last sync."""
 MOST_TOGETHER = 100
 """Accounts in one flow run, at most: each is a task run, of which Prefect's server keeps track of 200."""
 
@@ -39,6 +43,7 @@ class Standing:
         synced_at: when the last one that was ok or degraded ended.
         seconds: how long that one took.
         status: how the last one ended, or ``running``; empty: there was none.
+        as_of: when that was looked up, by the ledger's clock.
     """
 
     account: str
@@ -46,12 +51,13 @@ class Standing:
     synced_at: float | None = None
     seconds: float = UNKNOWN_SECONDS
     status: str = ""
+    as_of: float = 0.0
 
 
 def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
     """How these accounts stand: a few index look-ups each, however long their history is."""
     found: dict[str, Standing] = {}
-    good = ("ok", "degraded")
+    good, at = ("ok", "degraded"), now(connection)
     for block in blocks(names):
         listed = values(column("name", String), name="names").data([(name,) for name in block]).cte()
         query = select(
@@ -63,8 +69,13 @@ def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
         )
         for row in connection.execute(query):
             seconds = UNKNOWN_SECONDS if row.seconds is None else row.seconds
-            found[row.name] = Standing(row.name, row.tried_at, row.synced_at, seconds, row.status or "")
+            found[row.name] = Standing(row.name, row.tried_at, row.synced_at, seconds, row.status or "", at)
     return list(found.values())
+
+
+def at_work(connection: Connection) -> set[str]:
+    """The accounts that any run works for now, or waits to, on whatever machine."""
+    return {str(one["account"]) for one in lease.at_work(connection) if "account" in one}
 
 
 def chosen(
@@ -93,11 +104,10 @@ def due(found: Iterable[Standing], *, busy: Collection[str], every: float) -> li
         busy: accounts that a flow run is under way or waits for.
         every: seconds after which an account is to be synced again.
     """
-    now = time.time()
     ready = [
         one
         for one in found
-        if one.account not in busy and (one.tried_at is None or one.tried_at <= now - every)
+        if one.account not in busy and (one.tried_at is None or one.tried_at <= one.as_of - every)
     ]
     return sorted(ready, key=lambda one: (one.tried_at or 0.0, one.synced_at or 0.0, one.account))
 
@@ -124,21 +134,47 @@ def shards(ordered: Iterable[Standing], at_once: int = AT_ONCE) -> Iterator[tupl
         yield tuple(together)
 
 
-def table(found: Sequence[Standing], most: int) -> list[dict[str, Any]]:
-    """Rows for people, those in most need of attention first: failed ones, then the longest unsynced."""
-    now = time.time()
-    ordered = sorted(found, key=lambda one: (one.status != "failed", one.synced_at or 0.0, one.account))
+def neediest(found: Iterable[Standing], most: int) -> list[Standing]:
+    """Those in most need of attention: failed ones, then the longest unsynced."""
+    return sorted(found, key=lambda one: (one.status != "failed", one.synced_at or 0.0, one.account))[:most]
+
+
+def last_reports(connection: Connection, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The report of the last sync of each that came to an end, as ``--json`` prints it."""
+    found: dict[str, dict[str, Any]] = {}
+    for block in blocks(names):
+        listed = values(column("name", String), name="names").data([(name,) for name in block]).cte()
+        last = _last(runs.c.report, listed.c.name, "ok", "degraded", "failed").label("report")
+        query = select(listed.c.name, last)
+        found |= {row.name: row.report for row in connection.execute(query) if row.report}
+    return found
+
+
+def table(found: Iterable[Standing], reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for people: how these accounts stand, and what their last syncs did."""
     return [
         {
             "account": one.account,
             "last sync": one.status or "never",
             "minutes since one was good": None
             if one.synced_at is None
-            else round((now - one.synced_at) / 60),
+            else round((one.as_of - one.synced_at) / 60),
             "seconds it took": None if one.synced_at is None else round(one.seconds, 1),
+            **_did(reports.get(one.account)),
         }
-        for one in ordered[:most]
+        for one in found
     ]
+
+
+def _did(report: Mapping[str, Any] | None) -> dict[str, int | None]:
+    names = (*DONE, "open", "requests")
+    if report is None:
+        return dict.fromkeys(names)
+    counts = report["entities"].values()
+    done = {name: sum(one.get(name, 0) for one in counts) for name in (*DONE, *OPEN)}
+    asked = sum(report["requests"].get(name, 0) for name in ("destination_reads", "destination_writes"))
+    told = {name: done[name] for name in DONE} | {"open": sum(done[name] for name in OPEN)}
+    return {**told, "requests": asked}
 
 
 def _last(wanted: ColumnElement[Any], name: ColumnElement[str], *statuses: str) -> ScalarSelect[Any]:

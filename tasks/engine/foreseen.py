@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
@@ -22,6 +21,7 @@ from tasks.highlevel.requests import Request
 from tasks.identity.directory import normal_form
 from tasks.identity.location import Location
 from tasks.ledger.effects import Effect
+from tasks.webhook import shown
 
 Content = Mapping[str, Any]
 ONE = {
@@ -110,10 +110,8 @@ def of_effect(effect: Effect, contact_id: str, workflow_id: str | None) -> Fores
             name, write = "enrol-in-workflow", {"workflow": workflow_id}
         case "event":
             name, write = "event", {**about, "event": effect.target}
-        case _:  # its path may be a secret
-            parts = urlsplit(effect.target)
-            where = f"{parts.scheme}://{parts.netloc} ({digest(effect.target)[:8]})"
-            name, write = "webhook", {**about, "webhook": where}
+        case _:
+            name, write = "webhook", {**about, "webhook": shown(effect.target)}
     return Foreseen(name, "contacts", effect.source_id, contact_id, write)
 
 

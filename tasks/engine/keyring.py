@@ -6,7 +6,6 @@ lives by its tokens: the stored ones count before those that it began with.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,9 +80,9 @@ class Standing:
         """The command that obtains it where it is missing."""
         return MENDS[self.service].format(account=self.account) if self.origin == "missing" else None
 
-    def as_json(self) -> dict[str, Any]:
-        """What ``voipsync auth status --json`` shows."""
-        age = None if self.created_at is None else (time.time() - self.created_at) / DAY
+    def as_json(self, now: float) -> dict[str, Any]:
+        """What ``voipsync auth status --json`` shows; ``now``: the ledger's time."""
+        age = None if self.created_at is None else (now - self.created_at) / DAY
         return {
             "account": self.account,
             "service": self.service,

@@ -1,8 +1,10 @@
-"""How a record's state changes with what happened to it: the one place that makes ledger rows."""
+"""How a record's state changes with what happened to it: the one place that makes ledger rows.
+
+Where a time is kept with it, ``at`` is when that happened: UTC seconds by the ledger's clock.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +25,7 @@ NEVER = 32_503_680_000.0
 DELETED = "deleted_at_destination"
 
 
-def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen: int) -> Record:
+def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen: int, at: float) -> Record:
     """A record met for the first time."""
     return Record(
         account=account,
@@ -31,13 +33,13 @@ def blank(account: str, entity: str, source_id: str, parent_id: str | None, seen
         source_id=source_id,
         parent_id=parent_id,
         state="waiting",
-        first_seen_at=time.time(),
+        first_seen_at=at,
         seen=seen,
     )
 
 
 def synced(
-    before: Record, destination_id: str, content: Mapping[str, Any], fingerprint: str | None
+    before: Record, destination_id: str, content: Mapping[str, Any], fingerprint: str | None, at: float
 ) -> Record:
     """The destination holds what it should; what vanished at the source and was restored stays so known."""
     done = replace(
@@ -47,7 +49,7 @@ def synced(
         content=dict(content),
         content_hash=digest(content),
         fingerprint=fingerprint or before.fingerprint,
-        synced_at=time.time(),
+        synced_at=at,
     )
     return gone(done, "restored") if _restores(before) else done
 
@@ -57,7 +59,9 @@ def unchanged(before: Record, fingerprint: str | None) -> Record:
     return replace(_calm(before), state="synced", fingerprint=fingerprint or before.fingerprint)
 
 
-def sending(before: Record, operation: str, content: Mapping[str, Any], fingerprint: str | None) -> Record:
+def sending(
+    before: Record, operation: str, content: Mapping[str, Any], fingerprint: str | None, at: float
+) -> Record:
     """A create is about to leave: its outcome is unknown until recorded.
 
     What vanished at the source, and is created without a row of it, is created by an undo.
@@ -68,7 +72,7 @@ def sending(before: Record, operation: str, content: Mapping[str, Any], fingerpr
         state="unresolved",
         attempts=before.attempts if fingerprint in (None, before.fingerprint) else 0,
         fingerprint=fingerprint or before.fingerprint,
-        intent={"operation": operation, "content": dict(content), "at": time.time(), **restores},
+        intent={"operation": operation, "content": dict(content), "at": at, **restores},
     )
 
 
@@ -81,12 +85,13 @@ def changing(
     write: Mapping[str, Any],
     add_tags: Sequence[str] = (),
     remove_tags: Sequence[str] = (),
+    at: float,
 ) -> Record:
     """A change of what stands there (``theirs``) is about to leave.
 
     Sending it twice harms nobody; taking it for a person's edit would.
     """
-    record = sending(before, f"update-{before.entity}", ours, fingerprint)
+    record = sending(before, f"update-{before.entity}", ours, fingerprint, at)
     what = {
         "write": dict(write),
         "was": {name: theirs.get(name) for name in write},
@@ -96,7 +101,7 @@ def changing(
     return replace(record, intent={**(record.intent or {}), **what})
 
 
-def unknown(before: Record, message: str, status: int) -> Record:
+def unknown(before: Record, message: str, status: int, at: float) -> Record:
     """The sending's outcome could not be established; the intent stays, with the time of the last sending."""
     assert before.intent is not None  # noqa: S101 - `sending` made it
     return replace(
@@ -106,7 +111,7 @@ def unknown(before: Record, message: str, status: int) -> Record:
         error=message,
         status=status,
         attempts=before.attempts + 1,
-        intent={**before.intent, "at": time.time()},
+        intent={**before.intent, "at": at},
     )
 
 
@@ -172,7 +177,11 @@ def released(before: Record, decision: str | None = None) -> Record:
 
 
 def rejected(
-    before: Record, error: ApiError, payload: Mapping[str, Any] | None, fingerprint: str | None
+    before: Record,
+    error: ApiError,
+    payload: Mapping[str, Any] | None,
+    fingerprint: str | None,
+    at: float,
 ) -> Record:
     """It was refused: kept with payload and reason, tried again at once, later in growing intervals."""
     attempts = before.attempts + 1 if before.fingerprint == fingerprint else 1
@@ -185,19 +194,19 @@ def rejected(
         status=error.status,
         payload=None if payload is None else dict(payload),
         attempts=attempts,
-        next_attempt_at=next_attempt(attempts),
+        next_attempt_at=next_attempt(attempts, at),
         fingerprint=fingerprint,
     )
 
 
-def parting(before: Record, operation: str, *, undoing: bool = False) -> Record:
+def parting(before: Record, operation: str, at: float, *, undoing: bool = False) -> Record:
     """A deletion, or the tag that stands for one, is about to leave; an undo's is known by its intent."""
     intent = {
         "operation": operation,
         "content": before.content or {},
         "state": before.state,
         "undoing": undoing,
-        "at": time.time(),
+        "at": at,
     }
     return replace(before, state="unresolved", intent=intent)
 
@@ -238,13 +247,13 @@ def removed(before: Record) -> Record:
     return replace(released(before), state="gone", reason="deleted")
 
 
-def next_attempt(attempts: int) -> float | None:
-    """When what was refused so often is tried again; None: by every run."""
+def next_attempt(attempts: int, at: float) -> float | None:
+    """When what was refused so often, just now for the last time, is tried again; None: by every run."""
     if attempts < FREE_ATTEMPTS:
         return None
     if attempts >= LAST_ATTEMPT:
         return NEVER
-    return time.time() + FIRST_PAUSE_SECONDS * 2.0 ** (attempts - FREE_ATTEMPTS)
+    return at + FIRST_PAUSE_SECONDS * 2.0 ** (attempts - FREE_ATTEMPTS)
 
 
 def _restores(before: Record) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
@@ -50,11 +49,11 @@ def page(state: State, accounts: Mapping[str, Account], *, days: int) -> str:
     """Return the page of these accounts, of the last so many days."""
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - takes a while
 
-    until = time.time()
-    since = (until // DAY - days + 1) * DAY
     with opened(state.url, Sealer.of_ledger(state)) as database:
         if database.now_look(migrate.level) != migrate.HEAD:
             database.now_do(migrate.upgrade)
+        until = database.now()
+        since = (until // DAY - days + 1) * DAY
         sections = [
             database.now_look(partial(_section, name=name, account=account, since=since, until=until))
             for name, account in accounts.items()

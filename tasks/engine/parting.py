@@ -7,7 +7,6 @@ decide on anew, since it may have come back at the source meanwhile.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,7 +122,7 @@ class Parting:
         run, sent = self.run, max(float((record.intent or {})["at"]) for record in group)
         until = sent + run.account.destination.settle_seconds
         try:
-            while not (happened := await self._happened(group)) and (pause := until - time.time()) > 0:
+            while not (happened := await self._happened(group)) and (pause := until - run.now()) > 0:
                 if run.stop_reason or run.rehearsal:
                     return False
                 await run.destination_wire.sleep(min(pause, 1.0))
@@ -191,7 +190,9 @@ class Parting:
         self, leaving: list[Record], operation: str, request: Callable[[], Awaitable[Any]]
     ) -> list[Record]:
         """Send, with the intent first; return the records where it is done, or nothing was left to do."""
-        sent = [outcome.parting(record, operation, undoing=self.run.undoing) for record in leaving]
+        sent = [
+            outcome.parting(record, operation, self.run.now(), undoing=self.run.undoing) for record in leaving
+        ]
         if self.run.rehearsal:
             await self.run.rehearsal.parting(leaving)
         await self._save(sent)
@@ -200,7 +201,7 @@ class Parting:
         except NotFound:
             return sent
         except OutcomeUnknown as error:
-            lost = [outcome.unknown(record, str(error), error.status) for record in sent]
+            lost = [outcome.unknown(record, str(error), error.status, self.run.now()) for record in sent]
             await self._save(lost, [deed(record, "unknown", why=f"{operation}: {error}") for record in lost])
             return []
         except ApiError as error:

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -19,6 +16,7 @@ from tasks.engine.carry import Carrier
 from tasks.engine.conclude import tell_open
 from tasks.engine.foreseen import beside
 from tasks.engine.merge import digest
+from tasks.engine.opening import dated
 from tasks.engine.plan_items import Foreseen, Item
 from tasks.engine.rehearsal import Rehearsal, rehearsing
 from tasks.engine.report import OPEN, Status, entity_counts
@@ -98,6 +96,7 @@ async def plan_of(steps: Steps, items: Sequence[Item], *, kind: str, told: Seque
         carrier = Carrier(Steps(run), deletes=True)
         await run.learn()
         for start in range(0, len(items), plans.BLOCK):
+            await run.step_aside()
             await carrier.block(items[start : start + plans.BLOCK])
         await carrier.end()
         await tell_open(run)
@@ -132,11 +131,11 @@ async def seal(
         first: whether carrying it out is the account's first complete sync.
     """
     plan = Plan(
-        id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        id=dated(at := run.now()),
         account=run.name,
         kind=kind,
         state=plans.MAKING,
-        created_at=round(time.time(), 3),
+        created_at=round(at, 3),
         checksum="",
         about={},
     )

@@ -1,17 +1,16 @@
 """Reads the source in batches of what changed: pages of contacts, and the activities of those due.
 
 A row whose fingerprint the ledger knows is done with here: it is counted and let go. What is left is
-handed on as pandas frames, so that memory does not grow with the account.
+handed on a batch at a time, so that memory does not grow with the account.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
-import pandas as pd
 from sqlalchemy import Connection
 
 from tasks.engine.batch import Batch
@@ -35,8 +34,7 @@ TOGETHER = 500
 """Rows that are compared at once where nothing changes: a look at the ledger costs as much as many rows."""
 ALL_UP_TO = 2_000
 """``activity_scan = "auto"`` reads everybody's activities in accounts up to this size."""
-SWEEP_SECONDS = 24 * 3600.0
-"""In ``recent`` scans, how long a contact's activities may go unread."""
+HOUR = 3600.0
 
 
 @dataclass(slots=True)
@@ -54,6 +52,7 @@ class Reader:
     _scan_all: bool = True
     _whole: frozenset[str] = frozenset()
     _met: list[str] = field(default_factory=list)
+    _unknown: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.run.source, limit=self.run.account.source.page_size)
@@ -82,10 +81,11 @@ class Reader:
         self._whole = frozenset()
         await self._mark_met()
         activities = await self._read_activities(scan) if scan else []
+        self._unknown.clear()
         await self.missing.stand_ins(scan, self.streams.stand_ins())
         if self._finished:
             await self._end()
-        return Batch(pd.DataFrame(changed), pd.DataFrame(activities), self.streams.stand_ins(), self._whole)
+        return Batch(changed, activities, self.streams.stand_ins(), self._whole)
 
     async def _look_ahead(self) -> None:
         """Where nothing changes: ask for the next pages, to be compared at once, while these are compared."""
@@ -101,7 +101,7 @@ class Reader:
 
     async def written(self, read: frozenset[str]) -> None:
         """Note that what was read of these contacts' activities is written, or kept for a later run."""
-        name, now = self.run.name, time.time()
+        name, now = self.run.name, self.run.now()
         await self.run.database.do(
             lambda connection: records.mark_activities_read(connection, name, read, now)
         )
@@ -112,7 +112,7 @@ class Reader:
         """Sort one page's rows into changed ones and those whose activities are to be read."""
         run = self.run
         rows = {source_id(row, "contacts"): row for row in page}
-        now, wanted = time.time(), self.streams.wanted()
+        now, wanted = run.now(), self.streams.wanted()
 
         def look(connection: Connection) -> tuple[dict[str, Outline], set[str]]:
             known = records.outline(connection, run.name, "contacts", rows)
@@ -137,6 +137,8 @@ class Reader:
                 row, before, changed=not same, open_child=known_id in open_children, now=now
             ):
                 scan[known_id] = row
+                if before is None:
+                    self._unknown.add(known_id)
             if stand_ins and before is not None and same and not run.full:
                 self._count_stand_ins(row, stand_ins)
 
@@ -164,7 +166,8 @@ class Reader:
             return False
         if self._scan_all or changed or open_child or before is None or before.activities_at is None:
             return True
-        return bool(now - before.activities_at > SWEEP_SECONDS)
+        sweep = self.run.account.source.activity_sweep_hours * HOUR
+        return swept(before.source_id, before.activities_at, now, sweep)
 
     async def _read_activities(self, scan: dict[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Read the activity lists of these contacts; return the rows that changed."""
@@ -172,7 +175,7 @@ class Reader:
         return [] if lists is None else await self._sift_activities(lists, frozenset(scan))
 
     async def _sift_activities(self, lists: Lists, asked: frozenset[str]) -> list[dict[str, Any]]:
-        run, now = self.run, time.time()
+        run, now = self.run, self.run.now()
         whole = frozenset(contact.contact_id for contact in lists.read if contact.whole >= lists.streams)
         complete = {
             stream: [contact.contact_id for contact in lists.read if stream in contact.whole]
@@ -188,7 +191,8 @@ class Reader:
                 changed.append(one)
             else:
                 pass_over(run, one["entity"], before)
-        self._whole = whole & {one["contact_id"] for one in changed}
+        # who is not in the ledger yet is noted once written there
+        self._whole = whole & ({one["contact_id"] for one in changed} | self._unknown)
         done = whole - self._whole
 
         def mark(connection: Connection) -> None:
@@ -219,3 +223,13 @@ class Reader:
                 "the list of contacts changed while it was read (" + "; ".join(self.walk.disturbed) + "): "
                 "what was missed is found by the next run"
             )
+
+
+def swept(source_id: str, read_at: float, now: float, sweep: float) -> bool:
+    """Whether a contact's turn in the rolling sweep has come since its activities were read.
+
+    Everybody has an instant of their own in each period of ``sweep`` seconds, drawn from the id: so each run
+    reads the share whose instant has come, however many contacts were once read together.
+    """
+    own = crc32(source_id.encode()) / 2**32 * sweep
+    return (now - own) // sweep > (read_at - own) // sweep

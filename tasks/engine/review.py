@@ -15,7 +15,9 @@ from tasks.engine import outcome
 from tasks.engine.conclude import conclude
 from tasks.engine.deeds import deed
 from tasks.engine.gone import release
-from tasks.engine.run import Run, open_run
+from tasks.engine.opening import open_run
+from tasks.engine.run import Run
+from tasks.engine.seek import Seeker
 from tasks.errors import ConfigurationError, NotFound
 from tasks.identity.resolve import CREATING, linked_by, linking
 from tasks.ledger import migrate, records
@@ -40,6 +42,8 @@ async def decide(
 ) -> None:
     """Keep a person's decision: a source contact is this contact, or (None) is to be created.
 
+    It may be linked already, where the contact that it is linked to was merged or deleted at the destination.
+
     Raises:
         ConfigurationError: there is nothing to decide about it, or no such contact in the location.
     """
@@ -58,8 +62,8 @@ async def _decide(run: Run, source_id: str, contact_id: str | None) -> None:
     if record is None:
         raise ConfigurationError(f"contact {source_id} is not known: {await _known(run)}")
     if record.destination_id is not None and record.state != "left":
-        raise ConfigurationError(f"contact {source_id} is linked already, to {record.destination_id}")
-    if record.state not in ("ambiguous", "left") and record.decision is None:
+        await _check_gone(run, record)
+    elif record.state not in ("ambiguous", "left") and record.decision is None:
         raise ConfigurationError(
             f"contact {source_id} is {record.state}, there is nothing to decide: {await _known(run)}"
         )
@@ -67,10 +71,22 @@ async def _decide(run: Run, source_id: str, contact_id: str | None) -> None:
         await _check_there(run, contact_id)
     decision = CREATING if contact_id is None else linking(contact_id)
     if record.destination_id is not None:
+        await Seeker(run).book(await run.learn()).remove(record.destination_id)
         await release(run, record, {}, decision=decision, why=f"a person decided: {decision}")
         return
     decided = replace(record, decision=decision, fingerprint=None, next_attempt_at=None, activities_at=None)
     await run.journal.save(decided, deeds=[deed(decided, "decided", why=f"a person decided: {decision}")])
+
+
+async def _check_gone(run: Run, record: Record) -> None:
+    """A contact that is at the destination keeps its link; one that was merged or deleted there does not."""
+    linked = f"contact {record.source_id} is linked already, to {record.destination_id}"
+    if record.intent is not None:
+        raise ConfigurationError(
+            f"{linked}, and what it was sent last is open: run `voipsync sync {run.name}` first"
+        )
+    if await Seeker(run).fresh(record.destination_id or "") is not None:
+        raise ConfigurationError(f"{linked}, which is there: merge it in HighLevel into the other one first")
 
 
 async def _check_there(run: Run, contact_id: str) -> None:

@@ -8,7 +8,6 @@ tag that somebody else set, or still holds there, neither appears nor disappears
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID, uuid5
@@ -44,7 +43,7 @@ def crossed(run: Run, before: Record, after: Record, put: Collection[str]) -> li
     }
     met_before = run.routes_from is None or before.first_seen_at < run.routes_from
     history = then is None and met_before
-    at = time.time()
+    at = run.now()
     return [
         _effect(after, route, at)
         for route in routes

@@ -1,43 +1,32 @@
-"""One run: its connections, its ledger, its findings, and how it ends."""
+"""One run: what its steps share, and what it has learnt of the location; `tasks.engine.opening` opens it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
-import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection
 
-from tasks import logs, telemetry
 from tasks.engine.report import Findings
-from tasks.engine.signals import stop_on_signals
 from tasks.engine.subject import Subject
-from tasks.engine.vault import Vault
-from tasks.errors import ConfigurationError, Fatal, NotPlanned
+from tasks.errors import Fatal, NotPlanned
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.quota import Quota
 from tasks.identity.directory import Directory
 from tasks.identity.location import Location, complete, known, learn
 from tasks.identity.needs import Needs
-from tasks.ledger import facts, migrate, plans, records
-from tasks.ledger.database import Database, open_engine
-from tasks.ledger.history import History
+from tasks.ledger import records
+from tasks.ledger.database import Database
 from tasks.ledger.journal import Journal
-from tasks.ledger.lease import Lease, hold, step_aside
+from tasks.ledger.lease import Lease, step_aside
 from tasks.ledger.records import Record
-from tasks.ledger.sealing import Sealer
-from tasks.ledger.tables import runs
+from tasks.ledger.retention import Terms
 from tasks.mapping.rules import Rules
 from tasks.options import SyncOptions
-from tasks.settings import ENTITIES, Account, Settings
+from tasks.settings import ENTITIES, Account
 from tasks.together import both
 from tasks.transport import Transport
 from tasks.voipstudio.client import VoipStudio
@@ -48,10 +37,6 @@ if TYPE_CHECKING:
     from tasks.engine.shape import Bundle
 
 log = logging.getLogger(__name__)
-
-
-LANES = {"sync": 0, "link": 0, "retry": 1, "plan": 1, "apply": 1, "full": 2, "backfill": 2, "verify": 3}
-"""Who goes first at a location: the live sync; what takes long steps aside for it between two batches."""
 
 
 Key = tuple[str, str]
@@ -90,6 +75,8 @@ class Run:
     rules: Rules
     state: Database
     """The ledger's database: where leases, runs and plans are kept, also while `database` is a stand-in."""
+    terms: Terms
+    """How long the ledger keeps what."""
     database: Database
     journal: Journal
     source: VoipStudio
@@ -103,8 +90,9 @@ class Run:
     walk: int
     routes_from: float | None
     """When the account's first sync was complete: whom we met before that is history to routes."""
+    started: float
+    """When it began, by the ledger's clock."""
     findings: Findings = field(default_factory=Findings)
-    started: float = field(default_factory=time.time)
     stop_reason: str | None = None
     undoing: bool = False
     """Whether what a run wrote is taken back: field rules have no say then, and nobody's edit is touched."""
@@ -157,8 +145,12 @@ class Run:
     @property
     def met_at(self) -> float:
         """Since when a contact that is met first is known: to a run that fires no routes it is history."""
-        now = time.time()
+        now = self.now()
         return now if self.fires or self.routes_from is None else min(now, self.routes_from - 1.0)
+
+    def now(self) -> float:
+        """The ledger's time, UTC seconds: of all that is stored with a time, or compared with one."""
+        return self.state.now()
 
     async def leave_out(self, subject: Subject, before: Sequence[Record], error: NotPlanned) -> None:
         """Leave records as they were before, for the plan does not foresee what would be done.
@@ -269,152 +261,3 @@ class Run:
                     "their appointments are written without them"
                 )
         return self._location
-
-
-@asynccontextmanager
-async def open_run(
-    name: str, settings: Settings, options: SyncOptions, *, kind: str = "sync"
-) -> AsyncIterator[Run]:
-    """Open an account's connections and ledger for one run; everything is closed at the end.
-
-    Raises:
-        ConfigurationError: unknown account, missing secret, unusable database URL.
-        LedgerUnavailable: the state database cannot be used.
-    """
-    account = settings.account(name)
-    telemetry.start()
-    webhooks = Webhooks(account.mapping.routes, where=f"accounts.{name}.mapping.routes")
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    quota = Quota(account.destination.quota, where=f"accounts.{name}.destination.quota")
-    database = Database(open_engine(settings.state.url, Sealer.of_ledger(settings.state)))
-    try:
-        await database.do(migrate.upgrade)
-        if account.first_run == "plan" and kind not in UNPLANNED:
-            await database.look(lambda connection: _check_first(connection, name))
-        vault = Vault(name, settings, database)
-        source, destination = await asyncio.to_thread(lambda: (vault.source(), vault.destination()))
-        async with hold(
-            database,
-            account.destination.location_id,
-            run_id,
-            wait=options.wait_seconds,
-            usage=lambda: quota.usage(ahead=quota.limit),
-            tell=log.warning,
-            about=(about := {"run": run_id, "account": name, "kind": kind, "mode": options.mode}),
-            lane=LANES["full" if (kind, options.mode) == ("sync", "full") else kind],
-        ) as lease:
-            if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
-                quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
-            source_wire = Transport(
-                "VoIPstudio", account.source.base_url, source, connections=account.source.concurrency + 1
-            )
-            destination_wire = Transport(
-                "HighLevel",
-                account.destination.base_url,
-                destination,
-                pacer=LeasedQuota(quota, lease),
-                connections=account.destination.concurrency,
-            )
-            try:
-                run = Run(
-                    id=run_id,
-                    name=name,
-                    kind=kind,
-                    account=account,
-                    options=options,
-                    rules=Rules.of(name, account),
-                    state=database,
-                    database=database,
-                    journal=Journal(database, History(name, run_id, settings.state.history_days)),
-                    source=VoipStudio(source_wire, account=name),
-                    api=ContactsApi(
-                        destination_wire,
-                        location_id=account.destination.location_id,
-                        version=account.destination.api_version,
-                    ),
-                    quota=quota,
-                    lease=lease,
-                    about=about,
-                    source_wire=source_wire,
-                    destination_wire=destination_wire,
-                    webhooks=webhooks,
-                    walk=await database.do(lambda connection: _begin_walk(connection, name)),
-                    routes_from=await database.look(lambda connection: _routes_from(connection, name)),
-                )
-                await database.do(lambda connection: _begin(connection, run))
-                about_it = {"run": run_id, "account": name}
-                with (
-                    stop_on_signals(run.stop),
-                    logs.about(**about_it),
-                    telemetry.span(f"run {kind}", kind=kind, **about_it),
-                ):
-                    yield run
-            finally:
-                await source_wire.close()
-                await destination_wire.close()
-    finally:
-        await webhooks.close()
-        database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class LeasedQuota:
-    """The pacer of a location whose lease we hold: nothing leaves without it."""
-
-    quota: Quota
-    lease: Lease
-
-    async def permit(self) -> int:
-        """Wait for the quota; raise where the lease was lost meanwhile."""
-        number = await self.quota.permit()
-        self.lease.check()
-        return number
-
-    def observe(self, permit: int, status: int, headers: Mapping[str, str]) -> None:
-        """Hand an answer on to the quota."""
-        self.quota.observe(permit, status, headers)
-
-
-UNPLANNED = frozenset({"plan", "apply", "link", "verify"})
-"""Kinds of runs that write nothing on their own account, or what was planned."""
-
-
-def _check_first(connection: Connection, account: str) -> None:
-    """Refuse to write before the account's first plan was applied, where it is configured so."""
-    if not records.any_delivered(connection, account) and not plans.any_applied(connection, account):
-        raise ConfigurationError(
-            f'accounts.{account}.first_run is "plan": look at `voipsync plan {account}`, and '
-            f"`voipsync apply {account} PLAN` it; from then on it is synced"
-        )
-
-
-ROUTES_FROM = "routes_from"
-"""Fact: learnt when a run first walked the whole source and came to its end."""
-
-
-def _begin_walk(connection: Connection, account: str) -> int:
-    known = facts.get(connection, account, "walk")
-    number = (known[0] if known else 0) + 1
-    facts.put(connection, account, "walk", number)
-    return int(number)
-
-
-def _routes_from(connection: Connection, account: str) -> float | None:
-    known = facts.get(connection, account, ROUTES_FROM)
-    return known[1] if known else None
-
-
-def _begin(connection: Connection, run: Run) -> None:
-    """Enter the run; one that is still called running is dead, for we hold the lease."""
-    dead = update(runs).where(runs.c.account == run.name, runs.c.status == "running")
-    connection.execute(dead.values(status="failed", finished_at=time.time()))
-    row: dict[str, Any] = {
-        "id": run.id,
-        "account": run.name,
-        "kind": run.kind,
-        "mode": run.mode,
-        "status": "running",
-        "started_at": run.started,
-        "owner": f"{socket.gethostname()}:{os.getpid()}",
-    }
-    connection.execute(insert(runs), row)

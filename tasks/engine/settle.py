@@ -9,7 +9,6 @@ A change of what is there is sent again without more ado: what of it has arrived
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 from tasks.engine import outcome
@@ -20,7 +19,7 @@ from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
 from tasks.engine.shape import Bundle
 from tasks.engine.write import CHILDREN, Writer
-from tasks.errors import ApiError
+from tasks.errors import ApiError, NotFound
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired
@@ -40,10 +39,10 @@ async def settle(run: Run, writer: Writer) -> int:
     absent = await _absent(run, [record for record in opened if record.destination_id is None])
     if (absent or changes) and await _wait(run, [*absent, *changes]):
         absent = await _absent(run, absent)
-    again = [record for record in [*absent, *changes] if await _due(run, record) <= time.time()]
+    again = [record for record in [*absent, *changes] if await _due(run, record) <= run.now()]
     for record in again:
         if record.attempts >= SENDINGS:
-            refused = _refused(record)
+            refused = _refused(record, run.now())
             await run.journal.save(refused, deeds=[deed(refused, "rejected", None, refused.payload)])
         elif record.destination_id is None:
             await run.journal.save(outcome.not_sent(record))
@@ -83,7 +82,7 @@ async def _is_absent(run: Run, record: Record) -> bool:
         return False
     if found is None:
         return True
-    done = outcome.synced(record, found, ours, record.fingerprint)
+    done = outcome.synced(record, found, ours, record.fingerprint, run.now())
     if record.entity == "contacts":
         started = crossed(run, record, done, ours.get("tags", []))
         done = replace(done, origin="created")
@@ -104,26 +103,31 @@ async def _find(run: Run, record: Record, ours: dict[str, object]) -> str | None
     parent = parents.get(record.parent_id or "")
     if parent is None or parent.destination_id is None:
         return None
-    found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
+    try:
+        found = await ChildWriter(run, CHILDREN[record.entity], parent, {}).find(record.source_id, ours)
+    except NotFound:
+        if await Seeker(run).fresh(parent.destination_id) is not None:
+            raise
+        return None  # with its contact; the writer finds out what became of that
     return None if found is None else found[0]
 
 
-def _refused(record: Record) -> Record:
+def _refused(record: Record, at: float) -> Record:
     """A record that the service never answers, and certainly never takes."""
     why = record.error or "no answer came, and nothing arrived"
     error = ApiError(why, status=record.status or 0, reason="" if record.status else "no_answer")
     payload = record.intent["content"] if record.intent else None
-    return outcome.rejected(record, error, payload, record.fingerprint)
+    return outcome.rejected(record, error, payload, record.fingerprint, at)
 
 
 async def _wait(run: Run, absent: list[Record]) -> bool:
     """Wait until absence means something, but not for the search index; tell whether that took any time."""
-    latest = time.time() + run.account.destination.settle_seconds
+    latest = run.now() + run.account.destination.settle_seconds
     due = [instant for record in absent if (instant := await _due(run, record)) <= latest]
     waited = False
     if run.rehearsal:
         return False  # what may still be on its way stays unknown
-    while due and (pause := max(due) - time.time()) > 0:
+    while due and (pause := max(due) - run.now()) > 0:
         run.check()
         await run.destination_wire.sleep(min(pause, 1.0))
         waited = True
@@ -131,7 +135,7 @@ async def _wait(run: Run, absent: list[Record]) -> bool:
 
 
 async def _due(run: Run, record: Record) -> float:
-    """When it may be believed that what the destination does not show is not there, UTC seconds."""
+    """When it may be believed that what the destination does not show is not there, by the ledger's clock."""
     assert record.intent is not None  # noqa: S101 - selected for having one
     settings, sent = run.account.destination, float(record.intent["at"])
     if record.entity != "contacts" or record.destination_id is not None:

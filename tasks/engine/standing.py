@@ -51,14 +51,16 @@ async def in_the_way(run: Run, linked: Sequence[Record], theirs: Content) -> str
         return f"a person changed {', '.join(changed)}"
     known = await run.database.look(
         lambda connection: {
-            (child.entity, child.destination_id)
+            (child.entity, child.destination_id): child
             for record in linked
             for child in records.children_of(connection, run.name, record.source_id)
         }
     )
     place = Place(linked[0].destination_id or "", run.account.destination.calendar_id)
     for entity, kind in CHILDREN.items():
-        strange = [one for one, _ in await kind.listing(run.api, place, {}) if (entity, one) not in known]
-        if strange:
-            return f"{len(strange)} of its {entity} are a person's"
+        there = [(known.get((entity, one)), held) for one, held in await kind.listing(run.api, place, {})]
+        if strange := sum(child is None for child, _ in there):
+            return f"{strange} of its {entity} are a person's"
+        if touched := sum(not untouched(child.content or {}, held) for child, held in there if child):
+            return f"a person changed {touched} of its {entity}"
     return None

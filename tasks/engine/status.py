@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,13 +13,14 @@ from tasks.engine.remedies import remedy
 from tasks.engine.report import OPEN, sent, written
 from tasks.errors import Busy
 from tasks.ledger import effects, migrate, records
+from tasks.ledger.clock import now
 from tasks.ledger.database import opened
 from tasks.ledger.lease import described, holder, in_line
+from tasks.ledger.retention import LAST_RUNS
 from tasks.ledger.sealing import Sealer
 from tasks.ledger.tables import leases, runs
 from tasks.settings import Account, State
 
-LAST_RUNS = 5
 _HOUR, _DAY = 3_600.0, 86_400.0
 
 
@@ -94,7 +94,7 @@ def status(
         day = usage.get("day")
     return {
         "account": name,
-        "synced_seconds_ago": None if synced is None else round(time.time() - synced.finished_at, 1),
+        "synced_seconds_ago": None if synced is None else round(now(connection) - synced.finished_at, 1),
         "as_of": None if synced is None else synced.started_at,
         "records": {
             entity: {state: number for (one, state), number in sorted(counts.items()) if one == entity}
@@ -107,7 +107,7 @@ def status(
             for entity, reason, number in records.count_rejects(connection, name)
         ],
         "attention": attention.shown(account, attention.cases(connection, name)),
-        "quota": None if day is None else _quota(day),
+        "quota": None if day is None else _quota(day, now(connection)),
         "requests_by_hour": _requests_by_hour(connection, name),
         "running": (holder(connection, location) or {}).get("run"),
         "runs": [
@@ -126,18 +126,18 @@ def status(
     }
 
 
-def _quota(day: Sequence[float]) -> dict[str, Any]:
+def _quota(day: Sequence[float], at: float) -> dict[str, Any]:
     """The location's day: all of it is left where the one that is known is over."""
     limit, left, ends = int(day[0]), int(day[1]), day[2]
-    over = ends <= time.time()
+    over = ends <= at
     return {"day_limit": limit, "day_left": limit if over else left, "day_ends_at": None if over else ends}
 
 
 def _requests_by_hour(connection: Connection, name: str) -> list[int]:
     """Requests to the destination by hour of the day in UTC, as far as it is over."""
-    now = time.time()
-    midnight = now - now % _DAY
-    hours = [0] * (int((now - midnight) // _HOUR) + 1)
+    at = now(connection)
+    midnight = at - at % _DAY
+    hours = [0] * (int((at - midnight) // _HOUR) + 1)
     of_today = select(runs.c.started_at, runs.c.report).where(
         runs.c.account == name, runs.c.started_at >= midnight, runs.c.report.is_not(None)
     )

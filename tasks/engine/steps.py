@@ -13,15 +13,17 @@ from typing import Protocol
 from tasks.engine.batch import Batch
 from tasks.engine.conclude import conclude
 from tasks.engine.effects import Effects, Emitter
+from tasks.engine.opening import open_run
 from tasks.engine.parting import Parting
 from tasks.engine.read import Reader
 from tasks.engine.report import Report
-from tasks.engine.run import ROUTES_FROM, Run, open_run
+from tasks.engine.run import Run
 from tasks.engine.settle import settle
 from tasks.engine.shape import Work, bundles
 from tasks.engine.write import Writer
 from tasks.errors import ApiError, Fatal, VoipsyncError
 from tasks.ledger import facts
+from tasks.ledger.retention import ROUTES_FROM
 from tasks.options import SyncOptions
 from tasks.settings import Settings, load
 from tasks.telemetry import traced
@@ -101,6 +103,7 @@ class Steps:
         expected: how many contacts are to be brought there, where that is known from the beginning.
         met: whether the location was looked at; where contacts were chosen, there need not be any.
         shown: where the shell shows the progress, if it does.
+        walks: whether the whole source is walked over, one batch ahead of what is written.
     """
 
     def __init__(self, run: Run, feed: Feed | None = None) -> None:
@@ -112,8 +115,9 @@ class Steps:
         self.expected: int | None = None
         self.error: VoipsyncError | None = None
         self.shown: object = None
+        self.walks = isinstance(self.reader, Reader)
         # where others may still come, some wait for them
-        self.met = self.writer.resolver.at_end = not isinstance(self.reader, Reader)
+        self.met = self.writer.resolver.at_end = not self.walks
 
     @traced
     async def prepare(self) -> int:
@@ -142,8 +146,9 @@ class Steps:
 
     @traced
     async def write(self, work: Work) -> int:
-        """Bring it there, after those in more of a hurry."""
-        await self.run.step_aside()
+        """Bring it there, after those in more of a hurry where it was read ahead."""
+        if self.walks:
+            await self.run.step_aside()
         self.run.source_total = self.reader.walk.total
         if self.run.rehearsal:
             await self.run.rehearsal.bundles(work.bundles)

@@ -102,7 +102,8 @@ class Vault:
         """
         oauth = self._app()
         where = f"accounts.{self.name}.destination.oauth.client_secret"
-        return TokenService(self.name, self.account, resolve_secret(oauth.client_secret, where=where))
+        secret = resolve_secret(oauth.client_secret, where=where)
+        return TokenService(self.name, self.account, secret, clock=self.database.now)
 
     def keeper(self) -> GrantKeeper:
         """Return where the grant of the account's app is kept.

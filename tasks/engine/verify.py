@@ -18,9 +18,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tasks.engine.each import each
+from tasks.engine.estimate import in_words
+from tasks.engine.opening import open_run
 from tasks.engine.plan import PlanReport, plan_of
 from tasks.engine.repair import items
-from tasks.engine.run import Run, open_run
+from tasks.engine.run import Run
 from tasks.engine.steps import Progress, Steps, watching
 from tasks.engine.verify_activities import Activities
 from tasks.engine.verify_contacts import SLICE, Contacts, Found
@@ -277,8 +279,8 @@ class Verification:
                 requests += -(-self.population // 500)
         seconds = requests / quota.limit * quota.window
         return (
-            f"verifying {', '.join(course.entities)} of {what}: at least {requests:,} requests, about "
-            f"{max(1, round(seconds / 60))} min where nobody else is in more of a hurry"
+            f"verifying {', '.join(course.entities)} of {what}: at least {requests:,} "
+            f"request{'s' * (requests != 1)}, about {in_words(seconds)} where nobody is in more of a hurry"
         )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
 from tasks.ledger import facts
+from tasks.ledger.clock import now
+from tasks.ledger.deviations import COURSE
 
-FACT = "verification"
 RESUMED_SECONDS = 86_400.0
 """How long a complete verification that was stopped is gone on with; after that it begins anew."""
 
@@ -50,15 +50,15 @@ class Course:
 
     def save(self, connection: Connection, account: str) -> None:
         """Keep it."""
-        facts.put(connection, account, FACT, asdict(self))
+        facts.put(connection, account, COURSE, asdict(self))
 
 
 def kept(connection: Connection, account: str) -> tuple[Course | None, bool]:
     """The course that was kept last, and whether something of it is left that is worth going on with."""
-    known = facts.get(connection, account, FACT)
+    known = facts.get(connection, account, COURSE)
     if known is None:
         return None, False
     value, at = known
     named = {name: tuple(value[name]) for name in ("entities", "stages")}
     course = Course(**{**value, **named})
-    return course, bool(course.stages) and time.time() - at < RESUMED_SECONDS
+    return course, bool(course.stages) and now(connection) - at < RESUMED_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -154,10 +153,10 @@ async def conclude(
             "retried": source.retried + destination.retried,
         },
         warnings=_warnings(run, options, course, population, unsure, found, resumed=resumed, error=error),
-        seconds=round(time.time() - run.started, 3),
+        seconds=round(run.now() - run.started, 3),
     )
     done = update(runs).where(runs.c.id == run.id)
-    ended = done.values(status=status, finished_at=time.time(), report=report.as_json())
+    ended = done.values(status=status, finished_at=run.now(), report=report.as_json())
     await run.database.do(lambda connection: connection.execute(ended))
     return report
 

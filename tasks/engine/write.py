@@ -90,7 +90,7 @@ class Writer:
             due = await self.run.database.look(partial(records.withholding, account=name, keys=freed))
             look = partial(records.load, account=name, entity="contacts", ids=waiting)
             due += (anew := list((await self.run.database.look(look)).values()))
-            due += await self.contacts.outdated(anew)
+            due += await self.contacts.sender.outdated(anew)
             bundles = []
             for record in {record.source_id: record for record in due}.values():
                 self._known["contacts"][record.source_id] = record
@@ -202,7 +202,7 @@ class Writer:
         record = before or self._blank(bundle)
         if outcome.is_parting(record):
             return record  # whether it was deleted is not known: nothing is sent before that is settled
-        record = replace(record, seen=self.run.walk)
+        record = replace(record, seen=max(record.seen, self.run.walk))
         match bundle.contact:
             case Skipped(reason="no_email_or_phone") if record.destination_id:
                 return await self._save(outcome.unchanged(record, fingerprint), "unchanged")
@@ -264,12 +264,13 @@ class Writer:
         for name, allowed in (("phone", verdict.with_phone), ("email", verdict.with_email)):
             if not allowed and ours.get(name):
                 ours = withhold(ours, name)
-                self.contacts.tell_withheld(name)
+                self.contacts.sender.tell_withheld(name)
         return ours
 
     def _blank(self, bundle: Bundle) -> Record:
-        blank = outcome.blank(self.run.name, "contacts", bundle.contact_id, None, self.run.walk)
-        return replace(blank, first_seen_at=self.run.met_at)
+        return outcome.blank(
+            self.run.name, "contacts", bundle.contact_id, None, self.run.walk, self.run.met_at
+        )
 
     async def _ask(self, before: Record, verdict: Ambiguous, fingerprint: str) -> Record:
         """Leave it to a person; the history tells it once."""

@@ -1,18 +1,34 @@
 """What backfills still have to do: the contacts of each, with their dates, and what became of it.
 
-The contacts that are staged are the checkpoint: who is done leaves the list, in a transaction of its own.
+The contacts that are staged are the checkpoint: who is done leaves the list, in a transaction of its own. Who
+could not be read at the source stays in it, for the next run of the same backfill.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
+from tasks.ledger.clock import now
 from tasks.ledger.records import blocks, upsert
 from tasks.ledger.tables import backfills, records, staged
+
+ESTIMATE = "estimate"
+"""The key of what is staged for an estimate alone."""
 
 
 class Backfill(NamedTuple):
@@ -31,6 +47,13 @@ class Rest(NamedTuple):
     newest: float
 
 
+class Place(NamedTuple):
+    """A staged contact's place in the order in which they are done: its date, then its source id."""
+
+    at: float
+    source_id: str
+
+
 def find(connection: Connection, account: str, key: str) -> Backfill | None:
     """Return how a backfill stands, or None where there was never one."""
     row = connection.execute(select(backfills).where(_of(backfills, account, key))).first()
@@ -40,7 +63,7 @@ def find(connection: Connection, account: str, key: str) -> Backfill | None:
 def begin(connection: Connection, account: str, key: str, by: str | None) -> None:
     """Enter a backfill, or begin it anew, on somebody's behalf."""
     forget(connection, account, key)
-    row = {"account": account, "key": key, "total": None, "begun_by": by, "started_at": time.time()}
+    row = {"account": account, "key": key, "total": None, "begun_by": by, "started_at": now(connection)}
     upsert(connection, backfills, [{**row, "finished_at": None}])
 
 
@@ -63,10 +86,10 @@ def all_staged(connection: Connection, account: str, key: str) -> int:
     return total
 
 
-def rest(connection: Connection, account: str, key: str) -> Rest:
-    """Return what is left to do."""
+def rest(connection: Connection, account: str, key: str, after: Place | None = None) -> Rest:
+    """Return what is left to do, from after a place on."""
     query = select(func.count(), func.min(staged.c.at), func.max(staged.c.at))
-    number, oldest, newest = connection.execute(query.where(_of(staged, account, key))).one()
+    number, oldest, newest = connection.execute(query.where(_of(staged, account, key), _from(after))).one()
     return Rest(int(number), oldest or 0.0, newest or 0.0)
 
 
@@ -90,10 +113,12 @@ def sample(connection: Connection, account: str, key: str, number: int) -> list[
     return [str(connection.execute(ordered.offset(place)).scalar_one()) for place in places]
 
 
-def take(connection: Connection, account: str, key: str, until: float, most: int) -> list[str]:
-    """Return the oldest of the contacts that are left, of dates before ``until``."""
-    query = select(staged.c.source_id).where(_of(staged, account, key), staged.c.at < until)
-    return list(connection.execute(query.order_by(*_ORDER).limit(most)).scalars())
+def take(
+    connection: Connection, account: str, key: str, until: float, most: int, after: Place | None = None
+) -> list[Place]:
+    """Return the oldest of the contacts that are left, from after a place on, of dates before ``until``."""
+    query = select(*_ORDER).where(_of(staged, account, key), _from(after), staged.c.at < until)
+    return [Place(*row) for row in connection.execute(query.order_by(*_ORDER).limit(most))]
 
 
 def done(connection: Connection, account: str, key: str, ids: Collection[str]) -> None:
@@ -104,10 +129,15 @@ def done(connection: Connection, account: str, key: str, ids: Collection[str]) -
 
 def finish(connection: Connection, account: str, key: str) -> None:
     """A backfill is done."""
-    connection.execute(update(backfills).where(_of(backfills, account, key)).values(finished_at=time.time()))
+    over = update(backfills).where(_of(backfills, account, key)).values(finished_at=now(connection))
+    connection.execute(over)
 
 
 _ORDER = (staged.c.at, staged.c.source_id)
+
+
+def _from(after: Place | None) -> ColumnElement[bool]:
+    return true() if after is None else tuple_(*_ORDER) > tuple_(*map(literal, after))
 
 
 def _of(table: Table, account: str, key: str) -> ColumnElement[bool]:

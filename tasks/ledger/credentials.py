@@ -7,7 +7,6 @@ another row is refused. What stands beside it (``about``) is no secret.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, text, update
 
 from tasks.errors import ConfigurationError
+from tasks.ledger.clock import now
 from tasks.ledger.records import upsert
 from tasks.ledger.sealing import MARK, Sealer
 from tasks.ledger.tables import credentials
@@ -85,7 +85,7 @@ def put(
     Raises:
         ConfigurationError: there is no key and none can be made.
     """
-    now = time.time() if at is None else at
+    obtained = now(connection) if at is None else at
     known = select(credentials.c.created_at).where(
         credentials.c.account == account, credentials.c.name == name
     )
@@ -95,8 +95,8 @@ def put(
         "name": name,
         "sealed": _sealed(sealer, account, name, secret),
         "about": dict(about),
-        "created_at": now if before is None else before,
-        "renewed_at": now,
+        "created_at": obtained if before is None else before,
+        "renewed_at": obtained,
     }
     upsert(connection, credentials, [row])
 

@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from tasks.errors import ConfigurationError, LedgerUnavailable
+from tasks.ledger.clock import ask, clock_of
 from tasks.ledger.sealing import Sealer, bind
 
 T = TypeVar("T")
@@ -166,6 +167,15 @@ class Database:
         """As `now_look`, without holding up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.now_look, work)
 
+    def now(self) -> float:
+        """The ledger's time, UTC seconds: the database's, alike on all machines (`tasks.ledger.clock`).
+
+        Raises:
+            LedgerUnavailable: it was never asked, and cannot be.
+        """
+        clock = clock_of(self.engine.dialect)
+        return clock.now() if clock.known else self.now_look(ask)
+
     def scrub(self) -> None:
         """Leave nothing of what was overwritten in an embedded database's file.
 
@@ -213,6 +223,8 @@ class Database:
         if isinstance(error, OperationalError):
             if "locked" in first:
                 remedy = ": another program holds it; close it and run again"
+            elif "lock timeout" in first:
+                remedy = ": something long is done to its tables; run again when it has ended"
             elif "full" in first or "No space left" in first:
                 remedy = ": make room on the disk and run again"
         return f"the ledger at {place} cannot be used ({first}){remedy}"

@@ -17,6 +17,9 @@ _THERE = (
 )
 """What makes a record one that the destination should hold as the ledger says."""
 
+COURSE = "verification"
+"""Fact: how far the last verification is (`tasks.engine.verify_course`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:

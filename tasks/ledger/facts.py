@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from tasks.ledger.clock import now
 from tasks.ledger.records import upsert
 from tasks.ledger.tables import facts
 
@@ -21,4 +21,5 @@ def get(connection: Connection, account: str, name: str) -> tuple[Any, float] | 
 
 def put(connection: Connection, account: str, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON
     """Keep a fact."""
-    upsert(connection, facts, [{"account": account, "name": name, "value": value, "learnt_at": time.time()}])
+    row = {"account": account, "name": name, "value": value, "learnt_at": now(connection)}
+    upsert(connection, facts, [row])

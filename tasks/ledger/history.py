@@ -2,23 +2,19 @@
 
 A deed says what it changed and nothing else: ``before`` and ``after`` hold the fields concerned, as they
 stood at the destination and as they were left; of tags, those taken away and those put there. Rows are
-numbered within their run, and older ones go in small batches.
+numbered within their run; old ones go by `tasks.ledger.retention`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, func, insert, select, tuple_
 
+from tasks.ledger.clock import now
 from tasks.ledger.tables import history, runs
-
-PRUNED = 2_000
-"""Rows that go at the end of one run, at most; a run that writes more than that is rare."""
-DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +31,8 @@ class Deed:
     why: str | None = None
     reason: str | None = None
     status: int | None = None
-    at: float = field(default_factory=time.time)
+    at: float | None = None
+    """When, UTC seconds; None: when it is kept."""
 
 
 class Told(NamedTuple):
@@ -61,23 +58,16 @@ class History:
         """Keep deeds with whatever else this transaction does; where it is repeated, numbers are left out."""
         if not self.days:
             return
-        rows = []
+        rows, at = [], now(connection)
         for deed in deeds:
             self._number += 1
             row = {name: getattr(deed, name) for name in _COLUMNS}
-            rows.append(row | {"run_id": self.run_id, "number": self._number})
+            rows.append(
+                row
+                | {"run_id": self.run_id, "number": self._number, "at": at if deed.at is None else deed.at}
+            )
         if rows:
             connection.execute(_INSERT, rows)
-
-    def prune(self, connection: Connection) -> int:
-        """Let go of some of what is too old; return how many rows that were."""
-        old = (
-            select(*_KEY)
-            .where(history.c.account == self.account, history.c.at < time.time() - self.days * DAY)
-            .order_by(history.c.at)
-            .limit(PRUNED)
-        )
-        return connection.execute(delete(history).where(tuple_(*_KEY).in_(old))).rowcount
 
 
 def of_record(connection: Connection, account: str, entity: str, source_id: str) -> list[Told]:
@@ -135,7 +125,6 @@ def _told(connection: Connection, query: Any) -> list[Told]:  # noqa: ANN401 - S
 
 
 _COLUMNS: Sequence[str] = tuple(Deed.__dataclass_fields__)
-_KEY = (history.c.account, history.c.run_id, history.c.number)
 _INSERT = insert(history)
 _TOLD = select(history, runs.c.kind.label("run_kind"), runs.c.mode.label("run_mode")).outerjoin(
     runs, runs.c.id == history.c.run_id

@@ -23,9 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Float, cast, delete, func, or_, select, text, update
+from sqlalchemy import Connection, delete, or_, select, text, update
 
 from tasks.errors import Busy, Fatal, LedgerUnavailable
+from tasks.ledger.clock import ask, boot_clock
 from tasks.ledger.database import Database
 from tasks.ledger.records import upsert
 from tasks.ledger.tables import leases, waiters
@@ -50,7 +51,8 @@ class Lease:
     predecessor: dict[str, Any] | None
     """The request usage that the last owner left, if any."""
     sent_until: float | None
-    """Where its last owner did not give it back: when that may have sent at the latest, UTC seconds."""
+    """Where its last owner did not give it back: when that may have sent at the latest, by the
+    ledger's clock."""
     wanted: bool = False
     """Somebody in a better lane waits for it."""
     _renewed: float = 0.0
@@ -148,15 +150,26 @@ async def _acquire(
 def holder(connection: Connection, name: str) -> dict[str, Any] | None:
     """Return who holds a location's lease now, or None where it is free."""
     row = connection.execute(select(leases).where(leases.c.name == name)).first()
-    if row is None or row.owner is None or row.expires_at <= clock(connection) or _is_gone(row.holder or {}):
+    if row is None or row.owner is None or row.expires_at <= ask(connection) or _is_gone(row.holder or {}):
         return None
     return dict(row.holder or {})
 
 
 def in_line(connection: Connection, name: str) -> list[dict[str, Any]]:
     """Return who waits for a location now."""
-    there = waiters.c.name == name, waiters.c.seen_at > clock(connection) - GONE_SECONDS
+    there = waiters.c.name == name, waiters.c.seen_at > ask(connection) - GONE_SECONDS
     return [dict(row.about or {}) for row in connection.execute(select(waiters.c.about).where(*there))]
+
+
+def at_work(connection: Connection) -> list[dict[str, Any]]:
+    """Return all who hold a location now or wait for one."""
+    now = ask(connection)
+    held = select(leases.c.holder).where(leases.c.owner.is_not(None), leases.c.expires_at > now)
+    there = select(waiters.c.about).where(waiters.c.seen_at > now - GONE_SECONDS)
+    holders = [dict(row.holder or {}) for row in connection.execute(held)]
+    return [one for one in holders if not _is_gone(one)] + [
+        dict(row.about or {}) for row in connection.execute(there)
+    ]
 
 
 def described(held: Mapping[str, Any]) -> str:
@@ -206,7 +219,7 @@ def _try(
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
     # locked, so that the last owner cannot renew it between here and the end
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
-    now = clock(connection)
+    now = ask(connection)
     abandoned = row is not None and row.owner not in {None, owner}
     held = row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {})
     before_us = _in_line(connection, name, owner, about, lane, now)
@@ -223,9 +236,7 @@ def _try(
         "usage": row.usage if row is not None else None,
     }
     upsert(connection, leases, [values])
-    sent_until = None
-    if row is not None and abandoned:  # by its age, since the database's clock may differ from ours
-        sent_until = time.time() - max(0.0, now - (row.expires_at - RENEW_SECONDS))
+    sent_until = min(now, row.expires_at - RENEW_SECONDS) if row is not None and abandoned else None
     return Lease(owner, lane, row.usage if row is not None else None, sent_until)
 
 
@@ -255,7 +266,7 @@ def _in_line(
 
 def _leave(connection: Connection, *, name: str, owner: str) -> None:
     """Leave the line, and sweep out those who left without a word."""
-    gone = waiters.c.seen_at < clock(connection) - 100 * GONE_SECONDS
+    gone = waiters.c.seen_at < ask(connection) - 100 * GONE_SECONDS
     connection.execute(delete(waiters).where(waiters.c.name == name, or_(waiters.c.owner == owner, gone)))
 
 
@@ -275,7 +286,7 @@ async def _renew(database: Database, name: str, lease: Lease, usage: Callable[[]
 
 def _extend(connection: Connection, name: str, lease: Lease, usage: dict[str, Any]) -> tuple[bool, bool]:
     """Renew a lease; tell whether it is still ours, and whether a better lane waits for it."""
-    now = clock(connection)
+    now = ask(connection)
     extended = (
         update(leases)
         .where(leases.c.name == name, leases.c.owner == lease.owner)
@@ -296,15 +307,6 @@ async def _give_back(
     free = update(leases).where(leases.c.name == name, leases.c.owner == owner).values(values)
     with contextlib.suppress(LedgerUnavailable):
         await database.do(lambda connection: connection.execute(free))
-
-
-def clock(connection: Connection) -> float:
-    """The database's time, UTC seconds: the only clock that all machines share."""
-    if connection.dialect.name == "postgresql":
-        query = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
-    else:
-        query = select(cast((func.julianday("now") - 2440587.5) * 86400.0, Float))
-    return float(connection.execute(query).scalar_one())
 
 
 def identity() -> dict[str, Any]:
@@ -350,8 +352,3 @@ def _started(pid: int) -> str | None:
         return None
     after_name = stat.rpartition(")")[2].split()
     return None if after_name[0] == "Z" else after_name[19]
-
-
-def boot_clock() -> float:
-    """Seconds that go on while the machine sleeps, where it can tell."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

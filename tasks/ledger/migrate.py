@@ -11,6 +11,9 @@ from tasks.ledger import keys_used
 
 HEAD = "0001"
 """The newest revision; a test holds it against the migration scripts."""
+SCRIPTS = Path(__file__).parent / "migrations"
+LOCK_SECONDS = 5.0
+"""PostgreSQL: how long a migration waits for a table, and makes all who come after it wait."""
 _LOCK = 7_386_210_945_112
 """PostgreSQL advisory lock that keeps two processes from migrating at once."""
 
@@ -43,12 +46,14 @@ def _upgrade(connection: Connection) -> bool:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         if level(connection) == HEAD:
             return False
+        # not before: it would also hold for the wait for another process's migration
+        connection.execute(text(f"SET LOCAL lock_timeout = {round(LOCK_SECONDS * 1000)}"))
     from alembic import command  # noqa: PLC0415 - a third of a second, needed once in a database's life
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(SCRIPTS))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

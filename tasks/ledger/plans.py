@@ -6,16 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
 
+from tasks.ledger.records import any_delivered
 from tasks.ledger.tables import plan_items, plans
 
 KEPT_SECONDS = 7 * 86_400.0
+_MARGIN = 86_400.0
+"""So long, at most, goes on what was begun while the plan was young enough."""
 KEPT = 20
 """Plans of an account, the one that is made included."""
 BLOCK = 200
 """Items read at a time."""
 MAKING, MADE, APPLYING, APPLIED = "making", "made", "applying", "applied"
+DROPPED = "dropped"
+"""State of a plan that nobody finds any more: its rows go when the ledger is purged."""
 OPEN, DONE = "open", "done"
 """States of a plan's items."""
 
@@ -34,23 +39,30 @@ class Plan:
 
 
 def begin(connection: Connection, plan: Plan) -> None:
-    """Enter a plan whose items are to follow; what is old, or was never finished, goes."""
-    _drop(
-        connection,
-        plans.c.account == plan.account,
-        or_(plans.c.created_at < plan.created_at - KEPT_SECONDS, plans.c.state == MAKING),
-    )
-    kept = select(plans.c.id).where(plans.c.account == plan.account, plans.c.state != APPLYING)
+    """Enter a plan whose items are to follow; what is old, surplus, or was never finished is dropped."""
+    mine = plans.c.account == plan.account
+    drop_old(connection, plan.account, plan.created_at)
+    _drop(connection, mine, plans.c.state == MAKING)
+    kept = select(plans.c.id).where(mine, plans.c.state.not_in((APPLYING, DROPPED)))
     surplus = kept.order_by(plans.c.created_at.desc()).offset(KEPT - 1)
-    if old := [row.id for row in connection.execute(surplus)]:
-        _drop(connection, plans.c.id.in_(old))
+    _drop(connection, plans.c.id.in_(list(connection.execute(surplus).scalars())))
     connection.execute(insert(plans), asdict(plan))
 
 
-def _drop(connection: Connection, *which: Any) -> None:  # noqa: ANN401 - conditions
-    ids = [row.id for row in connection.execute(select(plans.c.id).where(*which))]
-    for table, column in ((plan_items, plan_items.c.plan_id), (plans, plans.c.id)):
-        connection.execute(delete(table).where(column.in_(ids)))
+def drop_old(connection: Connection, account: str, now: float) -> None:
+    """Drop an account's plans that are too old to be applied."""
+    _drop(connection, is_old(connection, account, now))
+
+
+def is_old(connection: Connection, account: str, now: float) -> ColumnElement[bool]:
+    """Which plans are too old; that one was applied is remembered until something was delivered."""
+    stay = (DROPPED,) if any_delivered(connection, account) else (DROPPED, APPLIED)
+    old = plans.c.created_at < now - KEPT_SECONDS - _MARGIN
+    return and_(plans.c.account == account, plans.c.state.not_in(stay), old)
+
+
+def _drop(connection: Connection, *which: ColumnElement[bool]) -> None:
+    connection.execute(update(plans).where(*which).values(state=DROPPED))
 
 
 def add(connection: Connection, plan_id: str, first: int, items: Sequence[tuple[str, Any]]) -> None:
@@ -74,7 +86,7 @@ def find(connection: Connection, account: str, beginning: str) -> list[Plan]:
     query = select(plans).where(
         plans.c.account == account,
         plans.c.id.startswith(beginning, autoescape=True),
-        plans.c.state != MAKING,
+        plans.c.state.not_in((MAKING, DROPPED)),
     )
     return [_plan(row) for row in connection.execute(query.order_by(plans.c.created_at.desc()))]
 

@@ -139,11 +139,12 @@ def outlines(
 
 
 def mark_seen(connection: Connection, account: str, entity: str, ids: Collection[str], walk: int) -> None:
-    """Note that a walk met these records."""
+    """Note that a walk met these records; a later one that had its turn in between counts more."""
     for block in blocks(ids):
         connection.execute(
             update(records)
             .where(records.c.account == account, records.c.entity == entity, records.c.source_id.in_(block))
+            .where(records.c.seen < walk)
             .values(seen=walk)
         )
 

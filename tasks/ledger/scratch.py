@@ -35,6 +35,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeEngine
 
 from tasks.ledger import tables
+from tasks.ledger.clock import clock_of, lend
 from tasks.ledger.columns import Foreign, SealedJson
 from tasks.ledger.database import Database, begin_explicitly
 from tasks.ledger.records import blocks, upsert
@@ -77,6 +78,7 @@ def scratch(ledger: Database, account: str) -> Iterator[Database]:
 
     engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=StaticPool, hide_parameters=True)
     event.listen(engine, "begin", begin_explicitly)
+    lend(engine.dialect, clock_of(ledger.engine.dialect))
     if (sealer := bound(ledger.engine.dialect)) is not None:
         bind(engine.dialect, sealer)
     database = Database(engine)

@@ -6,7 +6,6 @@ from functools import lru_cache
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from email_validator import EmailNotValidError, validate_email
 
 from tasks.mapping.desired import Desired, Mapped, Skipped
@@ -19,6 +18,8 @@ from tasks.voipstudio.times import RawTime, instant, stamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
     from tasks.mapping.rules import Rules
     from tasks.mapping_settings import FieldRule
 
@@ -28,8 +29,10 @@ PHONE_FIELDS = ("tel", "tel_1", "tel_2", "mobile", "mobile_1", "mobile_2")
 
 def frame_of(models: Sequence[Contact]) -> pd.DataFrame:
     """One row per contact, one column per field, the values as in the models (None stays None)."""
+    import pandas as pd  # noqa: PLC0415 - as in the engine: only once something changed
+
     columns = {name: [getattr(model, name) for model in models] for name in Contact.model_fields}
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    return pd.DataFrame(columns, dtype=object)
 
 
 def contacts(frame: pd.DataFrame, rules: Rules) -> list[Mapped]:

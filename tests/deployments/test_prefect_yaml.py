@@ -74,7 +74,7 @@ def test_everything_is_deployed(deployments: list[dict[str, Any]]) -> None:
     assert {flow_of(one) for one in deployments} == set(FLOWS)
     scheduled = {one["name"]: one["schedules"][0] for one in deployments if "schedules" in one}
     assert scheduled.pop("fleet")["active"] is False
-    assert set(scheduled) == {"sync", "sync-full", "verify"}
+    assert set(scheduled) == {"sync", "sync-full", "verify", "purge"}
     assert scheduled["sync"]["interval"] == 60
     for one in deployments:
         assert one["description"]
@@ -85,7 +85,7 @@ def test_everything_is_deployed(deployments: list[dict[str, Any]]) -> None:
         assert one["work_pool"]["job_variables"]["env"][HEARTBEAT] == str(HEARTBEAT_SECONDS)
     assert PREFECT[HEARTBEAT] == str(HEARTBEAT_SECONDS)
     seldom = {one["name"] for one in deployments if EACH_FAILURE in one["tags"]}
-    assert seldom == {"sync-full", "verify", "retry", "backfill", "apply"}
+    assert seldom == {"sync-full", "verify", "retry", "backfill", "apply", "purge"}
 
 
 def test_the_account_is_written_once() -> None:

@@ -4,7 +4,8 @@
 configuration), ``environment`` (the secrets that it refers to), ``options`` of the sync, or those of a
 ``backfill``; ``apply`` names a plan that is applied instead. The report, or the error's line, goes to
 standard output as JSON; the exit code is the command's. Trouble to order: ``max_pages``, after which the disk
-of an SQLite ledger is full, and ``busy_seconds``, how long one waits for its lock.
+of an SQLite ledger is full, ``busy_seconds``, how long one waits for its lock, and ``clock_ahead``, by how
+many seconds this process's machine is ahead of the true time.
 
 Starting Python and importing takes longer than a run of a small account, so that `tests.support.workers`
 forks the same job from a process that has imported everything.
@@ -16,6 +17,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +39,9 @@ def perform(job: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Do the job; return the exit code, and the report or the error."""
     os.environ.update(job["environment"])
     database.BUSY_SECONDS = job.get("busy_seconds", database.BUSY_SECONDS)
+    if ahead := job.get("clock_ahead"):
+        true = time.time
+        time.time = lambda: true() + ahead
     if pages := job.get("max_pages"):
         event.listen(Engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {pages}"))
     try:

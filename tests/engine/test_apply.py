@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from tasks.engine.apply import apply_once
 from tasks.engine.choose import Refused, exported, imported
+from tasks.engine.run import Run
 from tasks.engine.steps import sync_once
 from tasks.errors import ConfigurationError
 from tasks.ledger import plans, tables
@@ -132,6 +133,30 @@ async def test_a_contact_that_is_back_is_not_deleted(box, url):
     assert made.about["operations"] == {"delete-contact": 1}
     box.insert_source("contacts", id=2, first_name="Person2", email="person2@example.com")
     await sync(box, url, mapping=everything)
+    report = await apply(box, url, made.plan_id, mapping=everything)
+    assert len(box.contacts()) == 2
+    assert [one for one in report.warnings if "left out: contacts 2 was to be deleted" in one]
+
+
+async def test_what_a_sync_does_that_goes_first_counts(box, url, monkeypatch):
+    everything = {"deletes": "delete", "max_deletes": 100, "max_delete_percent": 100.0}
+    person(box, 1)
+    person(box, 2)
+    await sync(box, url, mapping=everything)
+    box.delete_source("contacts", 2)
+    await sync(box, url, mapping=everything)
+    made = await plan(box, url, mapping=everything)
+    step_aside, left = Run.step_aside, iter([True])
+
+    async def live_sync():
+        box.insert_source("contacts", id=2, first_name="Person2", email="person2@example.com")
+        assert (await sync(box, url, mapping=everything)).status == "ok"
+
+    async def stepping(run, meanwhile=None):
+        goes_first = run.kind == "apply" and next(left, False)
+        await step_aside(run, live_sync if goes_first else meanwhile)
+
+    monkeypatch.setattr(Run, "step_aside", stepping)
     report = await apply(box, url, made.plan_id, mapping=everything)
     assert len(box.contacts()) == 2
     assert [one for one in report.warnings if "left out: contacts 2 was to be deleted" in one]

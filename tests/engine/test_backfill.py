@@ -21,6 +21,12 @@ def at(day):
     return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
+@pytest.fixture
+def url(ledger_url, database):
+    """On both databases."""
+    return ledger_url
+
+
 def person(box, number=1, **values):
     given = {"first_name": f"Person{number}", "last_name": "Smith", "email": f"person{number}@example.com"}
     return box.insert_source("contacts", **{**given, **values})["id"]
@@ -123,6 +129,26 @@ async def test_what_cannot_be_read_is_told_and_left_to_the_sync(box, url):
     assert "contacts: 1 could not be read at the source: left as they are" in report.warnings
     box.clear_faults()
     assert (await sync(box, url)).status == "ok"
+    assert check(box, url) == []
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_whom_the_source_does_not_give_is_kept_counted_and_told(box, url, small, status):
+    ids = [person(box, number) for number in range(12)]
+    for one in (ids[0], ids[7]):
+        box.insert_source("notes", one, body="Said")
+        box.fault("status", service="voipstudio", status=status, body={}, path=f"/contacts/{one}$")
+    report = await backfill(box, url)
+    told = [one for one in report.warnings if "2 contacts were not given by the source" in one]
+    assert (report.status, len(told), len(box.contacts())) == ("degraded", 1, 10)
+    assert (await backfill(box, url)).status == "degraded"
+    box.clear_faults()
+    box.reset_counters()
+    report = await backfill(box, url)
+    assert (report.status, len(box.contacts()), len(box.notes())) == ("ok", 12, 2)
+    assert box.counters()["voipstudio"]["operations"]["get-contact"] == 2
+    again = await backfill(box, url)
+    assert "this backfill was finished at" in again.warnings[0]
     assert check(box, url) == []
 
 

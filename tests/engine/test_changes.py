@@ -46,6 +46,12 @@ def test_an_account_that_was_silent_recovers_where_a_sync_ends_well() -> None:
     assert [one[1]["to"] for one in told_of(replace(silent, status="failed"), WELL)] == ["failed", "ok"]
 
 
+def test_an_account_whose_sync_failed_unrecorded_recovers_where_one_ends_well() -> None:
+    broke = replace(WELL, broke=True)
+    assert [(one[1]["from"], one[1]["to"]) for one in told_of(broke, WELL)] == [("failed", "ok")]
+    assert told_of(replace(broke, status="failed"), replace(WELL, status="failed")) == []
+
+
 def test_more_rejects_are_told_but_not_every_minute() -> None:
     growing = [replace(BAD, rejected=number) for number in range(2, 100)]
     state, *grew = told_of(*growing)

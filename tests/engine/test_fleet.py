@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert
@@ -16,6 +17,8 @@ from tasks.engine.fleet import (
     Standing,
     chosen,
     due,
+    last_reports,
+    neediest,
     shards,
     standings,
     table,
@@ -84,7 +87,7 @@ def test_accounts_are_chosen_by_pattern_and_tag(patterns, tags, names):
 
 def test_the_longest_unsynced_goes_first_and_nobody_twice():
     now = time.time()
-    found = [
+    every = [
         Standing("recent", now - 90, now - 88),
         Standing("just now", now - 10, now - 8),
         Standing("failing", now - 70, now - 9000, status="failed"),
@@ -92,7 +95,7 @@ def test_the_longest_unsynced_goes_first_and_nobody_twice():
         Standing("new"),
         Standing("old", now - 700, now - 698),
     ]
-    ordered = due(found, busy={"waiting"}, every=60)
+    ordered = due([replace(one, as_of=now) for one in every], busy={"waiting"}, every=60)
     assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]
 
 
@@ -124,4 +127,23 @@ def test_a_flow_run_has_no_more_task_runs_than_are_kept_track_of():
 
 def test_those_in_need_are_shown_first():
     found = [Standing("good", NOW, NOW, 2.0, "ok"), Standing("new"), Standing("ill", NOW, NOW, 2.0, "failed")]
-    assert [row["account"] for row in table(found, 2)] == ["ill", "new"]
+    assert [one.account for one in neediest(found, 2)] == ["ill", "new"]
+
+
+def test_the_table_tells_what_the_last_finished_sync_did(database):
+    counts = {"created": 3, "updated": 2, "deleted": 1, "rejected": 4, "waiting": 5, "unchanged": 60}
+    report = {
+        "entities": {"contacts": counts, "notes": {"created": 10}},
+        "requests": {"source": 9, "destination_reads": 7, "destination_writes": 16},
+    }
+    rows = [
+        entered("good", 100, "ok") | {"report": report},
+        entered("good", 10, "running") | {"report": None},
+    ]
+    database.now_do(lambda connection: connection.execute(insert(runs), rows))
+    names = ["good", "new"]
+    found = database.now_look(lambda connection: standings(connection, names))
+    good, new = table(found, database.now_look(lambda connection: last_reports(connection, names)))
+    told = {"created": 13, "updated": 2, "deleted": 1, "open": 9, "requests": 23}
+    assert (good["last sync"], {name: good[name] for name in told}) == ("running", told)
+    assert (new["last sync"], {name: new[name] for name in told}) == ("never", dict.fromkeys(told))

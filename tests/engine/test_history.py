@@ -8,6 +8,7 @@ import time
 import pytest
 from sqlalchemy import update
 
+from tasks.ledger import retention
 from tasks.ledger.database import opened
 from tasks.ledger.journal import Journal
 from tasks.ledger.tables import history
@@ -182,7 +183,7 @@ async def test_what_is_not_answered_is_told_and_then_what_became_of_it(box, url,
 
 
 async def test_old_rows_go_in_small_batches_and_with_zero_days_none_is_kept(box, url, monkeypatch):
-    monkeypatch.setattr("tasks.ledger.history.PRUNED", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     for number in range(3):
         box.insert_source("contacts", email=f"person{number}@example.com")
     await sync(box, url)

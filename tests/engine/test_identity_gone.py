@@ -119,6 +119,27 @@ async def test_asked_about(box, url, how):
     assert numbers(box) == [1, 2 if how == "new activity" else 1, 1, 1]
 
 
+@pytest.mark.parametrize("how", ["deleted", "merged"])
+@pytest.mark.parametrize("kind", ["drop", "commit_then_drop"])
+async def test_an_activity_of_unknown_outcome_is_settled_although_its_contact_is_gone(box, url, kind, how):
+    number = with_activities(box)
+    await sync(box, url)
+    box.insert_source("notes", number, body="Lost")
+    box.fault(kind, method="POST", path="/notes$", count=1)
+    box.fault("status", method="GET", path="/notes$", status=400, count=9)
+    assert (await sync(box, url)).entities["notes"]["unresolved"] == 1
+    box.clear_faults()
+    ours = box.contacts()[0]
+    if how == "merged":
+        keep = box.insert("contacts", firstName="Anna", email="anna@crm.example.com")
+        box.merge(keep["id"], ours["id"])
+    else:
+        box.delete("contacts", ours["id"])
+    report = await sync(box, url)
+    assert (report.status, numbers(box)) == ("ok", [1, 2, 1, 1] if how == "merged" else [0, 0, 0, 0])
+    await quiet(box, url)
+
+
 # merged
 
 

@@ -7,10 +7,12 @@ import pytest
 from tasks.engine.review import decide, to_review
 from tasks.errors import ConfigurationError, VoipsyncError
 from tasks.ledger.database import opened
+from tasks.ledger.journal import Journal
 from tasks.options import SyncOptions
 from tests.engine.test_identity import LINE, counts, custom, person, quiet, there
 from tests.engine.test_identity_gone import mapped, numbers, with_activities
 from tests.support.accounts import settings_of, sync
+from tests.support.dying import Crash
 
 
 @pytest.fixture
@@ -180,11 +182,57 @@ async def test_a_deleted_contact_is_settled(box, url, deleted_contacts, create):
     await quiet(box, url, mapping=mapping)
 
 
+@pytest.mark.parametrize("how", ["merged", "deleted"])
+async def test_a_link_follows_a_contact_that_is_gone_before_any_sync_comes_upon_it(box, url, how):
+    number = with_activities(box, tel="02079460001", labels=["lead"])
+    await sync(box, url)
+    ours = box.contacts()[0]
+    keep = box.insert("contacts", firstName="Zoe", lastName="Fry", email="zoe@example.com")
+    with pytest.raises(ConfigurationError, match=f"linked already, to {ours['id']}, which is there"):
+        await settle(box, url, number, keep["id"])
+    if how == "merged":
+        box.merge(keep["id"], ours["id"])
+    else:
+        box.delete("contacts", ours["id"])
+    box.reset_counters()
+    await settle(box, url, number, keep["id"])
+    assert box.writes() == {}
+    report = await sync(box, url)
+    assert (report.status, counts(report)["adopted"], numbers(box)) == ("ok", 1, [1, 1, 1, 1])
+    after = box.contact(keep["id"])
+    assert (after["firstName"], custom(box, after, "VoIPstudio ID")) == ("Zoe", str(number))
+    assert {one["contactId"] for one in (*box.notes(), *box.tasks(), *box.appointments())} == {keep["id"]}
+    await quiet(box, url)
+    box.edit_source("contacts", number, labels=["lead", "won"])
+    await sync(box, url)
+    assert set(box.contact(keep["id"])["tags"]) == {"lead", "won"}
+
+
+async def test_a_link_waits_until_the_truth_about_a_write_is_known(box, url, monkeypatch):
+    number = person(box, "Ann")
+    await sync(box, url)
+    box.edit_source("contacts", number, last_name="Changed")
+    save = Journal.save
+
+    async def dying(journal, *what, **more):
+        await save(journal, *what, **more)
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "save", dying)
+        with pytest.raises(BaseException, match=r"Crash|unhandled|^$"):
+            await sync(box, url)
+    box.delete("contacts", there(box, "Ann")["id"])
+    other = box.insert("contacts", firstName="Zoe")["id"]
+    with pytest.raises(ConfigurationError, match="run `voipsync sync acme` first"):
+        await settle(box, url, number, other)
+
+
 async def test_a_decision_waits_for_the_lease(box, url, open_question):
     source_id, contact_id = open_question
     await sync(box, url)
     settings = settings_of(box, url)
-    from tasks.engine.run import open_run  # noqa: PLC0415
+    from tasks.engine.opening import open_run  # noqa: PLC0415
 
     async with open_run("acme", settings, SyncOptions()):
         with pytest.raises(VoipsyncError):

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tasks.engine.run import Stopped, open_run
+from tasks.engine.opening import open_run
+from tasks.engine.run import Run, Stopped
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
@@ -15,7 +16,7 @@ from tests.support.accounts import settings_of, sync
 async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
-    box.reset(contacts=400, activities=False, burst=5000)
+    box.reset(contacts=150, activities=False, burst=5000)
     box.options(highlevel={"latency": 0.05})
     ended = []
 
@@ -32,6 +33,24 @@ async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypa
     emails = [row["email"] for row in box.contacts() if row.get("email")]
     assert len(emails) == len(set(emails))
     assert box.counters()["highlevel"]["operations"]["create-contact"] == len(box.contacts())
+
+
+async def test_what_a_full_sync_finds_refused_is_told_although_another_one_went_first(box, url, monkeypatch):
+    for number in (1, 2):
+        box.insert_source("contacts", first_name=f"Person{number}", email=f"person{number}@example.com")
+    box.fault("status", status=422, body={}, method="POST", path="/contacts/$", containing="person2@")
+    assert (await sync(box, url)).status == "degraded"
+    step_aside, left = Run.step_aside, iter([True])
+
+    async def live_sync():
+        assert (await sync(box, url)).status == "degraded"
+
+    async def stepping(run, meanwhile=None):
+        await step_aside(run, live_sync if run.full and next(left, False) else meanwhile)
+
+    monkeypatch.setattr(Run, "step_aside", stepping)
+    report = await sync(box, url, mode="full")
+    assert (report.status, report.entities["contacts"]["rejected"]) == ("degraded", 1)
 
 
 async def test_who_stands_in_line_ends_where_that_is_asked_for(box, url):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
-
 from tasks.engine import outcome
 from tasks.errors import RejectedRecord
 
+NOW = 1_800_000_000.0
+
 
 def refused(times, fingerprint="same", before=None):
-    record = before or outcome.blank("acme", "notes", "7/1", "7", seen=1)
+    record = before or outcome.blank("acme", "notes", "7/1", "7", seen=1, at=NOW)
     for _ in range(times):
-        record = outcome.sending(record, "create-notes", {"body": "x"}, fingerprint)
+        record = outcome.sending(record, "create-notes", {"body": "x"}, fingerprint, NOW)
         error = RejectedRecord("no", status=400, reason="http_400")
-        record = outcome.rejected(record, error, {"body": "x"}, fingerprint)
+        record = outcome.rejected(record, error, {"body": "x"}, fingerprint, NOW)
     return record
 
 
 def minutes_until_next(record):
-    return None if record.next_attempt_at is None else round((record.next_attempt_at - time.time()) / 60)
+    return None if record.next_attempt_at is None else round((record.next_attempt_at - NOW) / 60)
 
 
 def test_every_run_tries_again_until_the_fifth_refusal_then_the_pauses_double():
@@ -39,7 +39,7 @@ def test_after_the_last_attempt_it_stays_until_its_source_changes():
 
 
 def test_success_forgets_the_refusals():
-    done = outcome.synced(refused(7), "id1", {"body": "x"}, "same")
+    done = outcome.synced(refused(7), "id1", {"body": "x"}, "same", NOW)
     assert (done.state, done.attempts, done.next_attempt_at, done.reason, done.payload) == (
         "synced",
         0,

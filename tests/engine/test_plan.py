@@ -211,6 +211,7 @@ async def test_only_the_last_plans_are_kept(box, url, monkeypatch):
     monkeypatch.setattr(plans, "KEPT", 2)
     person(box, 1)
     made = [await plan(box, url) for _ in range(3)]
+    await sync(box, url)
     with opened(url) as database:
         kept = database.now_look(lambda one: one.execute(select(tables.plans.c.id)).scalars().all())
         left = database.now_look(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select, update
 
 from tasks.engine import outcome
@@ -11,6 +12,12 @@ from tests.support.accounts import retry, sync
 from tests.support.truth import check
 
 REFUSED = {"kind": "status", "status": 422, "body": {"message": "no"}}
+
+
+@pytest.fixture
+def url(ledger_url, database):
+    """On both databases."""
+    return ledger_url
 
 
 def person(box, number=1, **values):

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from tasks.engine.effects import Effects
+from tasks.engine.explain import story
 from tasks.engine.report import Report
 from tasks.engine.status import standings
 from tasks.engine.steps import open_steps, turn
@@ -137,6 +138,18 @@ async def test_a_message_names_the_contact_by_ids_alone(box, url, settled, recei
         "when": "added",
         "id": headers["idempotency-key"],
     }
+
+
+@pytest.mark.parametrize("answer", [200, 400])
+async def test_an_address_that_is_as_good_as_a_secret_is_not_explained(box, url, receiver, answer):
+    receiver.always = answer
+    mapping = {"routes": [hook(receiver, webhook=f"{receiver.url}/services/T0PSECRET-B0X", history=True)]}
+    who = str(person(box, labels=["vip"]))
+    await sync(box, url, mapping=mapping)
+    told = story("acme", settings_of(box, url, mapping=mapping), "contacts", who)
+    assert len(receiver.came) >= 1
+    assert "webhook http://127.0.0.1:" in str(told)
+    assert "T0PSECRET" not in str(told)
 
 
 async def test_a_changed_configuration_starts_nothing_for_what_was_there(box, url, settled, receiver):

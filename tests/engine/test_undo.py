@@ -107,6 +107,18 @@ async def test_what_was_created_goes_and_comes_back_with_a_full_sync(box, url):
     assert actions(url, f"{row}/{note}", "notes") == ["created", "deleted", "created"]
 
 
+async def test_what_the_lagging_index_still_shows_is_not_taken_for_there(box, url):
+    box.reset(contacts=0, burst=5000, destination={"lag": 60.0})
+    row = ann(box)
+    first = await sync(box, url)
+    box.advance(61)
+    await take_back(box, url, first.run_id)
+    assert box.contacts() == []
+    report = await sync(box, url, mode="full")
+    assert (report.entities["contacts"]["created"], len(box.contacts())) == (1, 1)
+    assert actions(url, row) == ["created", "deleted", "created"]
+
+
 async def test_a_created_contact_stays_where_something_of_others_hangs_on_it(box, url):
     rows = [ann(box, email=f"person{number}@example.com", first_name=f"P{number}") for number in range(4)]
     first = await sync(box, url)
@@ -124,6 +136,17 @@ async def test_a_created_contact_stays_where_something_of_others_hangs_on_it(box
     ]
     told, _ = await take_back(box, url, second.run_id)
     assert len(box.notes()) == 1
+
+
+async def test_a_created_contact_stays_where_a_person_edited_one_of_its_activities(box, url):
+    row = ann(box)
+    box.insert_source("notes", row, body="Said")
+    first = await sync(box, url)
+    box.edit("notes", box.notes()[0]["id"], body="By a person")
+    told, report = await take_back(box, url, first.run_id)
+    assert (len(box.contacts()), [note["body"] for note in box.notes()]) == (1, ["By a person"])
+    assert f"contact {row} stays: a person changed 1 of its notes" in told
+    assert report.entities["contacts"]["deleted"] == 0
 
 
 async def test_activities_go_back_each_as_it_was(box, url):

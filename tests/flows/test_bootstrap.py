@@ -77,6 +77,7 @@ def deploy(api: str, *arguments: str, **env: str) -> Ran:
 @pytest.fixture(scope="module")
 def prepared(prefect_api: str, messages: tuple[str, list[str]]) -> Iterator[str]:
     """A server that was prepared twice."""
+    _forget_pool(prefect_api)  # other tests have one of this name, too
     for words in ("created", "updated"):
         done = deploy(prefect_api, VOIPSYNC_ALERTS_URL=messages[0])
         assert done.code == 0, done.err
@@ -84,8 +85,11 @@ def prepared(prefect_api: str, messages: tuple[str, list[str]]) -> Iterator[str]
         assert "nobody is alerted" not in done.out
         assert messages[0] not in done.out + done.err
     yield prefect_api
-    with httpx.Client(base_url=prefect_api) as client:  # other tests have their own
-        client.delete("/work_pools/voipsync")
+    _forget_pool(prefect_api)
+
+
+def _forget_pool(prefect_api: str) -> None:
+    httpx.delete(f"{prefect_api}/work_pools/voipsync")
 
 
 def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -55,6 +55,8 @@ def test_a_backfill_is_paused_resumed_cancelled_and_done(prefect_api: str, comma
         api.post(f"flow_runs/{one['id']}/set_state", json={"state": cancelling, "force": True})
         ran = running.end()
         assert (ran.code, "cancelled in Prefect" in ran.json["warnings"][0]) == (1, True)
+        told = ran.err.index("backfill of history: 70 contacts to look at")
+        assert told < ran.err.index("contacts done")  # what it will cost, before anything is written
         ended = api.get(f"flow_runs/{one['id']}").json()["state"]
         assert (ended["type"], ended["name"]) == ("CANCELLED", "Cancelled")
         box.options(location={"burst": 5000})

@@ -155,6 +155,11 @@ def test_several_accounts_have_secrets_of_their_own(place: Path, box: Box) -> No
     settings = load(place)
     assert settings.account("south").destination.location_id == "def"
     assert settings.account("south").source.api_key == "${SOUTH_VOIPSTUDIO_API_KEY}"
-    assert "next: voipsync auth highlevel connect north" in ran.output
+    assert "next: voipsync auth highlevel connect north\n" in ran.output
+    assert ran.output.endswith("next: voipsync doctor\n")
+    ran = run(box, *told[:2], "--account", "a", "--location-id", "abc", "--token", "-", "--out", "other.toml")
+    assert "next: voipsync auth highlevel connect a --config other.toml\n" in ran.output
+    assert ran.output.endswith("next: voipsync doctor --config other.toml\n")
+    place.with_name("other.toml").unlink()
     refused = run(box, *told[:2], "--account", "a", "--account", "b", "--out", "other.toml")
     assert (refused.exit_code, "--template locations" in refused.output) == (2, True)

@@ -60,16 +60,39 @@ def test_prefect_shows_it_and_learns_nothing_about_people(verified: Ran, box: Bo
         rows: list[dict[str, Any]] = answer.raise_for_status().json()
         return rows
 
-    (flow_run,) = found("flow_runs", flow_runs={"name": {"any_": ["verify acme"]}})
+    shown = found("artifacts", artifacts={"key": {"any_": ["verify-summary-acme"]}})
+    (ran,) = (one["flow_run_id"] for one in shown if verified.json["run_id"] in one["data"])
+    (flow_run,) = found("flow_runs", flow_runs={"id": {"any_": [ran]}})
+    assert flow_run["name"] == "verify acme"
     assert (flow_run["state"]["type"], flow_run["state"]["name"]) == ("COMPLETED", "Degraded")
     assert flow_run["state"]["message"].startswith("deviations: 1 contacts edited")
     artifacts = found("artifacts", flow_runs={"id": {"any_": [flow_run["id"]]}})
-    shown = {"verify-acme", "verify-summary-acme", "plan-acme", "plan-acme-summary"}
-    assert {one["key"] for one in artifacts} == shown
+    keys = {"verify-acme", "verify-summary-acme", "plan-acme", "plan-acme-summary"}
+    assert {one["key"] for one in artifacts} == keys
     told = json.dumps([flow_run, artifacts, verified.json], ensure_ascii=False).lower()
     assert "somebody else" not in told
     assert [row["email"] for row in box.contacts() if row.get("email") and row["email"].lower() in told] == []
     assert "| contacts |" in told
+
+
+def test_what_it_will_cost_is_told_before_it_begins(verified: Ran) -> None:
+    told = verified.err.index("verifying contacts, notes of all ")
+    assert told < verified.err.index("Task run 'compare")
+
+
+def test_what_looks_wrong_is_asked_for_within_a_bound(prefect_api: str, command: Make) -> None:
+    with Sandbox.threaded(contacts=4, activities=False, burst=5000) as box:
+        made = command(PREFECT_API_URL=prefect_api).configure(box)
+        asyncio.run(sync(box, made.ledger))
+        box.advance(3600)
+        box.edit("contacts", box.contacts()[0]["id"], firstName="Somebody else")
+        box.advance(3600)
+        ran = made.run("verify", "acme", "--all", "--questions", "0", "--json")
+        assert (ran.code, ran.json["requests"]["asked_by_id"]) == (3, 0)
+        assert ran.json["entities"]["contacts"]["edited"] == 0
+        ran = made.run("verify", "acme", "--all", "--questions", "1", "--json")
+        assert (ran.code, ran.json["requests"]["asked_by_id"]) == (3, 1)
+        assert ran.json["entities"]["contacts"]["edited"] == 1
 
 
 def test_people_get_a_table_and_lines(verified: Ran, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +113,7 @@ def test_people_get_a_table_and_lines(verified: Ran, capsys: pytest.CaptureFixtu
         (["--recreate"], "--recreate says what --repair plans"),
         (["--all", "--sample", "5"], "give either --sample or --all"),
         (["--sample", "0"], "0 is not in the range"),
+        (["--all", "--questions", "-1"], "-1 is not in the range"),
         (["--only", "calls"], "choose from contacts, notes"),
     ],
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -89,6 +92,44 @@ def test_what_changed_with_a_run_is_told(prefect_api: str, with_a_refusal: Ran) 
     assert told["payload"]["to"] == "degraded"
     assert told["payload"]["message"] == with_a_refusal.json["warnings"][0]
     assert [one["payload"]["status"] for one in of_account(prefect_api, SYNCED, "poisoned")] == ["degraded"]
+
+
+SYNCS = """\
+import asyncio, json, os, sys
+from pathlib import Path
+from flows.sync import sync
+
+async def syncs():
+    for text in json.load(sys.stdin):
+        Path(os.environ["VOIPSYNC_CONFIG"]).write_text(text)
+        print((await sync("mended", return_state=True)).name)
+
+asyncio.run(syncs())
+"""
+"""Syncs under one configuration after the other, as a worker does."""
+
+
+def test_a_sync_that_can_record_nothing_is_told_once_and_so_is_the_recovery(
+    prefect_api: str, command: Callable[..., Command]
+) -> None:
+    with Sandbox.threaded(contacts=1, activities=False, burst=5000) as box:
+        made = command("mended", PREFECT_API_URL=prefect_api).configure(box)
+        well, broken = made.path.read_text(encoding="utf-8"), "[nothing]"
+        done = subprocess.run(
+            [sys.executable, "-c", SYNCS],
+            env=made.env
+            | {"VOIPSYNC_CONFIG": str(made.path), "PREFECT__RUNTIME__DEPLOYMENT__ID": str(uuid4())},
+            input=json.dumps([well, broken, broken, well, well]),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.stdout.split() == ["Completed", "Failed", "Failed", "Completed", "Completed"], done.stderr
+    there(prefect_api, SYNCED, 3)
+    told = [one["payload"] for one in reversed(of_account(prefect_api, STATE, "mended"))]
+    assert [(one["from"], one["to"]) for one in told] == [("ok", "failed"), ("failed", "ok")]
+    assert "nothing" in told[0]["message"]
 
 
 def of_account(api: str, name: str, account: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from prefect.states import Running, Scheduled
 from sandbox.serve import Sandbox
 from tasks.engine.status import sync_under_way
 from tasks.engine.steps import open_steps
-from tasks.late import superseded
+from tasks.late import server_time, superseded
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of
 from tests.support.command import Command
@@ -126,3 +126,20 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
                 assert kept.state.is_scheduled()
                 assert [await now(one.id) for one in dead] == ["Crashed", "Running"]
                 await client.delete_deployment(deployment)
+
+
+class Ahead(datetime):
+    """This machine's clock, an hour ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + timedelta(hours=1)
+
+
+async def test_what_is_due_is_said_by_prefects_own_clock(
+    prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.late.datetime", Ahead)
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        async with get_client() as client:
+            assert abs(await server_time(client) - datetime.now(UTC)) < timedelta(seconds=10)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import suppress
+from email.utils import formatdate
 from types import SimpleNamespace
 
 import httpx
@@ -55,6 +57,14 @@ JSON = st.recursive(
 def test_any_retry_after_is_a_time_to_wait_or_none(value):
     seconds = retry_after(httpx.Headers([(b"retry-after", value)]))
     assert seconds is None or (seconds >= 0 and not math.isnan(seconds))
+
+
+@pytest.mark.parametrize("ours", [-3600, 0, 3600])
+def test_a_date_to_wait_for_is_taken_by_the_services_own_clock(ours):
+    service = time.time() + ours
+    headers = {"date": formatdate(service, usegmt=True), "retry-after": formatdate(service + 7, usegmt=True)}
+    assert retry_after(httpx.Headers(headers)) == 7.0
+    assert retry_after(httpx.Headers({"retry-after": formatdate(time.time() + 7, usegmt=True)})) <= 7.0
 
 
 NAMES = ("max", "remaining", "interval-milliseconds", "limit-daily", "daily-remaining", "daily-reset")

@@ -223,7 +223,7 @@ def test_a_rotation_that_was_killed_is_finished_by_the_next(database, ledger_url
 
 def test_nothing_is_rotated_while_a_run_is_under_way(database, file_state):
     held = {"name": "loc", "owner": "x", "holder": {"run": "r1", "pid": os.getpid(), **lease.identity()}}
-    now = database.now_look(lease.clock)
+    now = database.now()
     row = {**held, "expires_at": now + 10, "usage": None}
     database.now_do(lambda c: records.upsert(c, tables.leases, [row]))
     with pytest.raises(Busy, match=r"run r1 .* is under way"):

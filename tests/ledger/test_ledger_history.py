@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from sqlalchemy import func, insert, select
 
 from tasks.ledger import history as deeds
 from tasks.ledger.database import Database
-from tasks.ledger.history import DAY, Deed, History
+from tasks.ledger.history import Deed, History
 from tasks.ledger.journal import Journal
 from tasks.ledger.records import Record
 from tasks.ledger.tables import history, records, runs
@@ -63,17 +62,6 @@ def test_what_others_did_since_is_found_for_the_records_of_a_run_alone(database)
     assert [one.deed.source_id for one in of_run] == ["1", "2"]
     assert database.now_look(lambda c: deeds.runs_like(c, "acme", "r")) == ["r0", "r1"]
     assert database.now_look(lambda c: deeds.runs_like(c, "acme", "r_")) == []
-
-
-def test_only_what_is_old_and_the_accounts_own_goes_and_not_too_much_at_once(database, monkeypatch):
-    monkeypatch.setattr(deeds, "PRUNED", 3)
-    old = time.time() - 91 * DAY
-    write(database, "r1", *(make(number, at=old + number) for number in range(5)), make(9, at=time.time()))
-    database.now_do(lambda c: History("beta", "b1", 90).prune(c))
-    assert number_of(database) == 6
-    for left in (3, 1, 1):
-        database.now_do(lambda c: History("acme", "r2", 90).prune(c))
-        assert number_of(database) == left
 
 
 def test_without_days_nothing_is_kept(database):

@@ -204,7 +204,7 @@ def test_a_page_is_mapped_in_well_under_a_second():
         {"email": f"A{n}@Example.com", "tel": f"020 7946 {n:04d}", "mobile": f"34630{n:06d}", "labels": ["x"]}
         for n in range(500)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     found = mapped(*rows)
     assert len(found) == 500
-    assert time.perf_counter() - began < 1  # measured 0.06; the rest is for a busy machine
+    assert time.process_time() - began < 1  # CPU seconds; measured 0.06

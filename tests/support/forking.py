@@ -31,6 +31,7 @@ PREFECT = (
     "flows.sync",
     "tasks.ledger.migrate",
     "alembic.command",
+    "pandas",
 )
 """What is imported beforehand, for commands that run flows and for those that must not need Prefect."""
 START_SECONDS = 60

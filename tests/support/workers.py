@@ -18,7 +18,7 @@ from sandbox.client import Box
 from tests.support.accounts import KEY, TOKEN, settings_of
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.engine.engine_process", "alembic.command", "alembic.config"])
+FORKS.set_forkserver_preload(["tests.engine.engine_process", "pandas", "alembic.command", "alembic.config"])
 
 
 @dataclass(slots=True)

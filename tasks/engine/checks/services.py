@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -21,7 +20,7 @@ LOW = 0.1
 async def source_credential(subject: Subject) -> Verdict:
     """Present, accepted, not old, and used often enough."""
     await subject.own("ping")
-    return _aged("VoIPstudio takes the credential", await subject.standing("voipstudio"))
+    return _aged(subject, "VoIPstudio takes the credential", await subject.standing("voipstudio"))
 
 
 async def source_streams(subject: Subject) -> Verdict:
@@ -51,7 +50,7 @@ async def destination_credential(subject: Subject) -> Verdict:
     except Unauthorized as error:
         if not (LACKS_SCOPE.search(str(error)) or ELSEWHERE.search(str(error))):
             raise
-    return _aged("HighLevel takes the credential", await subject.standing("highlevel"))
+    return _aged(subject, "HighLevel takes the credential", await subject.standing("highlevel"))
 
 
 async def destination_location(subject: Subject) -> Verdict:
@@ -106,16 +105,16 @@ def clock_of(service: str) -> Check:
         asked, owner = ("ping", "voipstudio") if service == "VoIPstudio" else ("location", "highlevel")
         with suppress(VoipsyncError):  # a refusal has a date, too
             await subject.own(asked)
-        ahead = subject.ears[service].ahead
-        if ahead is None:
-            raise NotKnown(f"{owner} credential")
+        ear = subject.ears[service]
+        if (ahead := ear.ahead) is None:
+            raise NotKnown("database" if "date" in ear.headers else f"{owner} credential")
         if abs(ahead) <= DRIFT_SECONDS:
             return Verdict("ok", f"{service}'s clock and ours agree")
         how = f"{service}'s clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
         return Verdict(
             "wrong" if abs(ahead) > WRONG_SECONDS else "warning",
             how,
-            "let this machine's clock be set by NTP (timedatectl set-ntp true)",
+            "let NTP set the clocks of the database's machine and of this one (timedatectl set-ntp true)",
         )
 
     return clock
@@ -163,11 +162,11 @@ def _scopes(subject: Subject, lacking: list[str], has: str, unclear: list[str]) 
     return Verdict("ok", f"the credential {has}")
 
 
-def _aged(accepted: str, standing: Standing | None) -> Verdict:
+def _aged(subject: Subject, accepted: str, standing: Standing | None) -> Verdict:
     """How old an accepted credential is, as far as is known."""
     if standing is None or standing.created_at is None:
         return Verdict("ok", f"{accepted} of the configuration; its age is not known here")
-    now = time.time()
+    now = subject.now()
     accepted = f"{accepted} that is kept"
     if aged := ageing(standing, now):
         return Verdict("warning", f"{accepted}; but {aged.says}", aged.remedy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.requests import SearchContacts
 from tasks.highlevel.scopes import needed_scopes
 from tasks.identity.needs import Needs
+from tasks.ledger.clock import Clock, OwnClock, clock_of
 from tasks.ledger.database import Database
 from tasks.settings import ACTIVITIES, Settings
 from tasks.transport import Transport
@@ -52,10 +52,11 @@ Check: TypeAlias = "Callable[[Subject], Awaitable[Verdict]]"
 class Ear:
     """A pacer that lets everything pass, and listens to what the answers' headers say."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.headers = httpx.Headers()
         self.ahead: float | None = None
-        """Seconds that the service's clock is ahead of ours."""
+        """Seconds that the service's clock is ahead of the ledger's."""
+        self._clock = clock
 
     async def permit(self) -> int:
         """Grant at once: a handful of requests in all."""
@@ -66,9 +67,11 @@ class Ear:
         if not status:
             return
         self.headers = httpx.Headers(dict(headers))
+        if not self._clock.known:
+            return
         with suppress(ValueError):
             said = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
-            self.ahead = said - time.time()
+            self.ahead = said - self._clock.now()
 
 
 class Subject:
@@ -86,7 +89,8 @@ class Subject:
         self.where = f"accounts.{name}"
         self.account = settings.account(name)
         self.needs = Needs.of(name, self.account)
-        self.ears = {"VoIPstudio": Ear(), "HighLevel": Ear()}
+        clock = clock_of(database.engine.dialect)
+        self.ears = {"VoIPstudio": Ear(clock), "HighLevel": Ear(clock)}
         self._database = database
         self._usable = usable
         self._vault = Vault(name, settings, database)
@@ -126,6 +130,10 @@ class Subject:
             lambda connection: standings(connection, name=self.name, account=self.account)
         )
         return next(one for one in every if one.service == service)
+
+    def now(self) -> float:
+        """The ledger's time, UTC seconds."""
+        return self._database.now()
 
     async def close(self) -> None:
         """End what is still asked, and close the connections.
@@ -187,7 +195,7 @@ class Subject:
                 case "workflows":
                     return await client.list_workflows()
                 case "events":
-                    now = datetime.now(UTC)
+                    now = datetime.fromtimestamp(OwnClock().now(), UTC)  # any minute will do
                     return await client.calendar_events(
                         self.needs.calendar or "", now, now + timedelta(minutes=1)
                     )

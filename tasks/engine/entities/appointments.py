@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, get_args
 
 from tasks.engine.entities.child import Content, Place
@@ -106,7 +106,7 @@ async def _event(api: ContactsApi, child_id: str) -> Appointment:
 def _how(place: Place, start: str | None, *, takes: bool) -> dict[str, bool]:
     """Whether a slot is asked for where it takes one, and people are notified."""
     begins = moment(start)
-    to_come = begins is not None and begins > datetime.now(UTC)
+    to_come = begins is not None and begins.timestamp() > place.now
     return {
         "ignoreFreeSlotValidation": not (place.check_slots and to_come and takes),
         "ignoreDateRange": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,12 +22,15 @@ class Place:
     Attributes:
         check_slots: a future appointment needs a free slot; else the source has made it already.
         notify: people are told of future appointments.
+        now: an appointment after it is a future one, UTC seconds: by the ledger's clock all machines decide
+            alike, whatever the destination makes of the last seconds.
     """
 
     contact_id: str
     calendar_id: str | None
     check_slots: bool = False
     notify: bool = False
+    now: float = math.inf
 
 
 class Child(Protocol):

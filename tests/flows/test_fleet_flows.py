@@ -16,21 +16,43 @@ from sandbox.serve import Sandbox
 from tests.support.command import CONFIGURATION, KEY, TOKEN
 
 PROJECT = Path(__file__).parents[2]
+DEAD_AND_ALIVE = ("dead", "alive")
 RUN = """
 import asyncio, json, sys
+import tasks.fleet
+from prefect.client.orchestration import get_client
+from prefect.states import Running
 from flows.fleet import fleet
 from flows.shard import shard
+from tasks.blocks import SyncAccount
+from tasks.ledger.database import opened
+from tasks.ledger.lease import hold
 from tasks.options import FleetOptions
+from tasks.settings import load
 
 async def main():
+    await SyncAccount(location_id="boxed").save("boxed")
     state = await shard(("good", "ill", "unknown"), return_state=True)
     print(json.dumps([state.name, state.message]))
     deployment = await shard.ato_deployment("fleet", work_pool_name="nowhere")
     await deployment.aapply()
-    options = FleetOptions(accounts=("good", "ill", "new*"), every_seconds=0, most_runs=2)
+    options = FleetOptions(accounts=("good", "ill", "new*", "boxed"), every_seconds=0, most_runs=2)
     for _ in range(2):
         state = await fleet(options, return_state=True)
         print(json.dumps([state.name, state.message]))
+    tasks.fleet.LOST_SECONDS = 1.0
+    about = {"account": "alive"}
+    number, tags = await deployment.aapply(), ["voipsync-fleet"]
+    async with get_client() as client:
+        shards = [await client.create_flow_run_from_deployment(
+            number, parameters={"accounts": [one]}, tags=tags, state=Running()
+        ) for one in ("dead", "alive")]
+        await asyncio.sleep(3)
+        settings = load()
+        with opened(settings.state.url) as ledger:
+            async with hold(ledger, "L", "o", wait=0, usage=dict, tell=print, about=about):
+                await fleet(options)
+        print(json.dumps([(await client.read_flow_run(one.id)).state_name for one in shards]))
 
 asyncio.run(main())
 """
@@ -84,9 +106,14 @@ def test_a_bad_account_holds_up_no_other_and_is_named(ran, prefect_api):
 
 
 def test_a_fleet_starts_those_whose_turn_it_is_and_nobody_twice(ran, prefect_api):
-    assert ran[1] == ["Completed", "3 accounts: 3 started now, 1 failed last time"]
-    assert ran[2] == ["Completed", "3 accounts: 0 started now, 1 failed last time"]
+    assert ran[1] == ["Completed", "4 accounts: 4 started now, 0 degraded last time, 1 failed last time"]
+    assert ran[2] == ["Completed", "4 accounts: 0 started now, 0 degraded last time, 1 failed last time"]
     started = [run for run in of_flow(prefect_api, "flow_runs", "shard") if "voipsync-fleet" in run["tags"]]
-    (names,) = [run["parameters"]["accounts"] for run in started]
-    assert names[0] == "newest"
-    assert sorted(names) == ["good", "ill", "newest"]
+    started.sort(key=lambda run: run["expected_start_time"])
+    names = [name for run in started for name in run["parameters"]["accounts"] if name not in DEAD_AND_ALIVE]
+    assert set(names[:2]) == {"boxed", "newest"}
+    assert sorted(names) == ["boxed", "good", "ill", "newest"]
+
+
+def test_a_flow_run_that_died_keeps_no_place(ran):
+    assert ran[3] == ["Crashed", "Running"]
