@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
-.PHONY: install demo test lint style types audit reference coverage bench chaos
+.PHONY: install demo test lint style types audit reference coverage bench bench-scale chaos
 
 install: $(RUNTIME)
 
@@ -64,8 +64,13 @@ coverage: $(DEVELOPMENT)
 
 # Hundreds of kills with faults on top; CHAOS_SEED=n repeats a run, CHAOS_LIVES=n and CHAOS_GAMES=n make it longer.
 chaos: $(DEVELOPMENT)
-	$(BIN)/python -m pytest tests/chaos/kills.py tests/chaos/renewals.py tests/chaos/games_of_chance.py --timeout 900
+	$(BIN)/python -m pytest tests/chaos/kills.py tests/chaos/renewals.py tests/chaos/games_of_chance.py \
+		tests/bench/many_accounts.py --timeout 900
 
 # All experiments take a quarter of an hour; `python -m bench NAME ...` runs single ones.
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m bench
+
+# Large accounts and many: takes hours; `python -m bench NAME --size NAME=NUMBER` tries one of them smaller.
+bench-scale: $(DEVELOPMENT)
+	$(BIN)/python -m bench scale

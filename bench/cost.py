@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.scene import UNLIMITED, Scene, Sizes, Tell, scene
+from bench.scene import UNLIMITED, Sizes, Tell, scene
 from bench.table import Row
+from sandbox.client import Box
 from tasks.settings import Destination
 
 LIMIT = 1.5
@@ -15,25 +17,29 @@ LIMIT = 1.5
 RECORDED = ("authorization", "version", "content-type", "accept", "user-agent")
 
 
+def first_sync(sizes: Sizes, tell: Tell) -> list[Row]:
+    """The same for a large account, once."""
+    return user_cpu(replace(sizes, written=sizes.first, rounds=1), tell)
+
+
 def user_cpu(sizes: Sizes, tell: Tell) -> list[Row]:
     """A first sync, and its writes sent again by bare httpx into an empty location, in turns."""
     scenario: dict[str, Any] = {"contacts": sizes.written, "activities": False, **UNLIMITED}
     ours, bare, written = [], [], 0
     with scene(**scenario) as made:
-        tell("recording the requests of a sync")
         made.box.record()
-        made.sync(only=["contacts"])
-        path, alone, written = _recorded(made)
         for number in range(1, sizes.rounds + 1):
-            tell(f"round {number} of {sizes.rounds}: {written} records, ours and bare")
-            made.box.reset(**scenario)
-            made.fresh()
+            tell(f"round {number} of {sizes.rounds}: {sizes.written:,} contacts, ours and bare")
             ours.append(made.sync(only=["contacts"])["user"])
+            if number == 1:
+                path, alone, written = recorded(made.box, made.folder)
             made.box.reset(**scenario)
             told = made.run("requests", path=str(path), alone=alone, concurrency=_concurrency())
             bare.append(told["user"])
             if made.box.writes().get("create-contact") != written:
                 raise RuntimeError("bare httpx did not write what the sync wrote")
+            made.box.reset(**scenario)
+            made.fresh()
     above = 1000 * (min(ours) - min(bare)) / written
     return [
         Row(
@@ -50,19 +56,19 @@ def _concurrency() -> int:
     return int(Destination.model_fields["concurrency"].default)
 
 
-def _recorded(made: Scene) -> tuple[Path, int, int]:
+def recorded(box: Box, folder: Path) -> tuple[Path, int, int]:
     """Keep the recorded writes; return the file, how many come before the contacts, and the contacts."""
-    rows = [row for row in made.box.requests("highlevel") if row["method"] != "GET"]
+    rows = [row for row in box.requests("highlevel") if row["method"] != "GET"]
     writes = [row for row in rows if row["operation"] in ("create-custom-field", "create-contact")]
     headers = {name: value for name, value in writes[0]["headers"].items() if name in RECORDED}
     listed = {
-        "headers": {**headers, "authorization": f"Bearer {made.box.token}"},
+        "headers": {**headers, "authorization": f"Bearer {box.token}"},
         "requests": [
-            {"method": row["method"], "url": made.box.highlevel_url + row["path"], "body": row["body"]}
+            {"method": row["method"], "url": box.highlevel_url + row["path"], "body": row["body"]}
             for row in writes
         ],
     }
-    path = made.folder / "writes.json"
+    path = folder / "writes.json"
     path.write_text(json.dumps(listed), encoding="utf-8")
     contacts = sum(row["operation"] == "create-contact" for row in writes)
     return path, len(writes) - contacts, contacts

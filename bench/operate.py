@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+from bench.deployed import PATIENCE
 from bench.scene import Sizes, Tell
-from bench.stage import PATIENCE, Stage, staged
+from bench.stage import Stage, staged
 from bench.supervised import RESTART
 from bench.table import Row
 

@@ -11,56 +11,70 @@ from pathlib import Path
 
 import psycopg
 
+from bench.deployed import free_port
 from bench.supervised import Supervised
 
 PATIENCE = 30.0
+CONNECTIONS = 300
+USER = "voipsync"
 NOBODY = "nobody"
 """Who a server runs as where the experiment is root's: PostgreSQL refuses to be that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One server with one database, on a loopback port, without passwords."""
+    """A server on a loopback port, without passwords."""
 
     process: Supervised
-    address: str
-    """Without a scheme: each driver has its own."""
+    port: int
 
     @classmethod
-    def started(cls, folder: Path, port: int, name: str) -> Cluster:
-        """Make a server in a folder, start it, and make a database.
+    def started(cls, folder: Path, *names: str) -> Cluster:
+        """Make a server in a folder, start it, and make empty databases of these names.
 
         Raises:
             FileNotFoundError: there is no PostgreSQL on this machine.
         """
         binaries, user = _binaries(), NOBODY if os.geteuid() == 0 else None
-        data = folder / f"{name}.postgres"
+        data = folder / f"{names[0]}.postgres"
         data.mkdir(mode=0o700)
         if user:
             shutil.chown(data, user)
             folder.chmod(0o711)
-        initdb = [
-            str(binaries / "initdb"),
-            "--auth=trust",
-            "--username=voipsync",
-            "--encoding=UTF8",
-            str(data),
-        ]
-        subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        made = [str(binaries / "initdb"), "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8"]
+        subprocess.run(made, user=user, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        port = free_port()
         postgres = [str(binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
-        process = Supervised(postgres, dict(os.environ), folder / f"{name}.log", user)
+        postgres.append(f"--max_connections={CONNECTIONS}")
+        process = Supervised(postgres, dict(os.environ), folder / f"{names[0]}.log", user)
         process.start()
-        made = cls(process, f"voipsync@127.0.0.1:{port}/{name}")
-        made._create(f"postgresql://voipsync@127.0.0.1:{port}/postgres", name)
-        return made
+        cluster = cls(process, port)
+        for name in names:
+            cluster._create(name)
+        return cluster
 
-    @staticmethod
-    def _create(maintenance: str, name: str) -> None:
+    def url(self, driver: str, name: str) -> str:
+        """Return the URL of a database for SQLAlchemy."""
+        return f"{driver}://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def connections(self) -> int:
+        """How many connections voipsync has to it."""
+        with self._connect() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND application_name = 'voipsync'"
+            ).fetchone()
+        return int(found[0]) if found else 0
+
+    def _connect(self) -> psycopg.Connection[tuple[int]]:
+        return psycopg.connect(self.url("postgresql", "postgres"), autocommit=True)
+
+    def _create(self, name: str) -> None:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                with psycopg.connect(maintenance, autocommit=True) as connection:
-                    connection.execute(f"CREATE DATABASE {name}")
+                with self._connect() as connection:
+                    connection.execute(f"CREATE DATABASE {name}".encode())
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     raise

@@ -1,8 +1,9 @@
 """One measured job in a process of its own: ``python -m bench.process JOB``, JOB a JSON object.
 
 Its ``what`` is ``engine`` (a sync without Prefect), ``flow`` (the same as Prefect's flow, with its temporary
-API, and timed as Prefect times it), ``requests`` (bare httpx sends what the file ``path`` lists) or
-``nothing`` (all is imported, for the memory that this takes). Account and ledger come from the environment.
+API, and timed as Prefect times it), ``fill`` (the ledger becomes as a first sync would leave it),
+``requests`` (bare httpx sends what the file ``path`` lists) or ``nothing`` (all is imported, for the memory
+that this takes). Account and ledger come from the environment.
 
 What was measured goes to standard output, one JSON object: ``wall``, ``waited`` for the source, ``user`` and
 ``system`` CPU seconds of the job, ``peak`` memory of the process in MB, the ``startup`` seconds before the
@@ -132,6 +133,13 @@ async def requests(job: Job) -> dict[str, Any]:
     return {}
 
 
+async def fill(_job: Job) -> dict[str, Any]:
+    """Fill the ledger as a first sync does."""
+    from bench import loader  # noqa: PLC0415 - nobody else needs it
+
+    return (await loader.fill(ACCOUNT)).as_json()
+
+
 async def nothing(_job: Job) -> dict[str, Any]:
     """Do nothing."""
     return {}
@@ -141,6 +149,7 @@ JOBS: dict[str, Callable[[Job], Awaitable[dict[str, Any]]]] = {
     "engine": engine,
     "flow": flow,
     "requests": requests,
+    "fill": fill,
     "nothing": nothing,
 }
 

@@ -47,6 +47,20 @@ class Sizes:
     written: int = 2_000
     rounds: int = 3
     memory: tuple[int, ...] = (1_000, 10_000, 100_000)
+    large: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    first: int = 100_000
+    modelled: int = 1_000
+    accounts: int = 200
+    members: int = 500
+    """Contacts of each of these accounts."""
+    at_once: int = 4
+    """Accounts that a flow run of the fleet syncs at the same time."""
+    bare: int = 8_000
+    """Contacts that bare httpx writes for comparison with the fleet."""
+    kills: float = 20.0
+    """Seconds between two sudden deaths of a worker."""
+    patience: float = 5_400.0
+    """Seconds after which the fleet is given up."""
     minutes: float = 30.0
     """Of one-minute schedules."""
     with_prefect: int | None = 20_000
@@ -119,10 +133,7 @@ class Scene:
 
     def contacts_delivered(self) -> Counter[str]:
         """How often each source contact is at the destination, by our custom field."""
-        label = MappingSettings().id_field
-        ids = {row["id"] for row in self.box.state("highlevel", "custom_fields") if row["name"] == label}
-        custom = (one for row in self.box.contacts() for one in row.get("customFields", []))
-        return Counter(str(one["value"]) for one in custom if one["id"] in ids)
+        return contacts_delivered(self.box)
 
     def notes_delivered(self) -> Counter[str]:
         """How often each source note is at the destination, by its marker."""
@@ -161,6 +172,15 @@ def scene(**scenario: Json) -> Iterator[Scene]:
     """A sandbox in its own process and an account; arguments are the fields of ``Scenario``."""
     with tempfile.TemporaryDirectory(prefix="voipsync-bench-") as folder, Sandbox.process(**scenario) as box:
         yield Scene(box, Path(folder))
+
+
+def contacts_delivered(box: Box, location: str | None = None) -> Counter[str]:
+    """How often each source contact is in a location, by our custom field."""
+    label = MappingSettings().id_field
+    fields = box.state("highlevel", "custom_fields", location)
+    ids = {row["id"] for row in fields if row["name"] == label}
+    custom = (one for row in box.contacts(location) for one in row.get("customFields", []))
+    return Counter(str(one["value"]) for one in custom if one["id"] in ids)
 
 
 def duplicates(delivered: Counter[str]) -> int:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,16 +13,23 @@ from typing import Any
 
 import httpx
 
+from bench.deployed import (
+    PATIENCE,
+    deploy,
+    environment,
+    free_address,
+    prefect_server,
+    prefect_worker,
+    until_healthy,
+)
 from bench.postgres import Cluster
-from bench.scene import ROOT, Tell
+from bench.scene import Tell
 from bench.supervised import Supervised
 from flows.demo import CONFIGURATION
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 
-PATIENCE = 300.0
 PAGE = 200
-PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
 @dataclass(slots=True)
@@ -72,39 +75,22 @@ def staged(tell: Tell) -> Iterator[Stage]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voipsync-operate-")))
         box = stack.enter_context(Sandbox.process(contacts=50, burst=5_000))
         tell("two PostgreSQL servers")
-        ledger = Cluster.started(folder, _free_port(), "ledger")
+        ledger = Cluster.started(folder, "ledger")
         stack.callback(ledger.process.stop)
-        database = Cluster.started(folder, _free_port(), "prefect")
+        database = Cluster.started(folder, "prefect")
         stack.callback(database.process.stop)
-        env, address = _environment(box, folder, ledger, database)
-        server = Supervised(
-            [
-                PREFECT,
-                "server",
-                "start",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                address.rpartition(":")[2],
-                "--no-ui",
-            ],
-            {name: value for name, value in env.items() if name != "PREFECT_API_URL"},
-            folder / "server.log",
-        )
-        worker = Supervised(
-            [PREFECT, "worker", "start", "--pool", "voipsync", "--limit", "8"], env, folder / "worker.log"
-        )
+        address = free_address()
+        env = environment(folder, address) | _configured(box, folder, ledger)
+        env |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database.url("postgresql+asyncpg", "prefect")}
+        server = prefect_server(env, address, folder / "server.log")
+        worker = prefect_worker(env, folder / "worker.log", limit=8)
         stack.callback(server.stop)
         stack.callback(worker.stop)
         tell("a Prefect server")
         server.start()
         api = stack.enter_context(httpx.Client(base_url=f"{address}/api", timeout=30))
-        _until_healthy(api)
-        for command in (
-            [sys.executable, "-m", "deployments", "--no-deploy"],
-            [PREFECT, "--no-prompt", "deploy", "--name", "sync"],
-        ):
-            subprocess.run(command, env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        until_healthy(api, folder / "server.log")
+        deploy(env, "sync")
         worker.start()
         tell("the first sync")
         stage = Stage(box, api, server, worker, ledger.process, database.process)
@@ -117,14 +103,8 @@ def staged(tell: Tell) -> Iterator[Stage]:
         yield stage
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _environment(box: Box, folder: Path, ledger: Cluster, database: Cluster) -> tuple[dict[str, str], str]:
-    address = f"http://127.0.0.1:{_free_port()}"
+def _configured(box: Box, folder: Path, ledger: Cluster) -> dict[str, str]:
+    """Write the configuration; return the secrets and settings beside it."""
     configuration = CONFIGURATION.replace("accounts.demo.", "accounts.acme.").format(
         folder=folder,
         source=box.voipstudio_url,
@@ -133,31 +113,8 @@ def _environment(box: Box, folder: Path, ledger: Cluster, database: Cluster) -> 
         calendar=box.calendar_id,
     )
     (folder / "voipsync.toml").write_text(configuration, encoding="utf-8")
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("VOIPSYNC_", "PREFECT_"))
-    }
-    env = inherited | {
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"{address}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{database.address}",
-        "VOIPSYNC_STATE__URL": f"postgresql+psycopg://{ledger.address}",
-        "VOIPSYNC_CONFIG": str(folder / "voipsync.toml"),
+    return {
+        "VOIPSYNC_STATE__URL": ledger.url("postgresql+psycopg", "ledger"),
         "VOIPSYNC_DEMO_API_KEY": box.api_key,
         "VOIPSYNC_DEMO_TOKEN": box.token,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
-    return env, address
-
-
-def _until_healthy(api: httpx.Client) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            if api.get("/health").is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise RuntimeError("Prefect's server did not start")

@@ -54,11 +54,17 @@ class Supervised:
                 self._start()
             self._over.wait(0.2)
 
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of it and of all that it started, as far as that ended or runs."""
+        return cpu_seconds(self.child.pid) if self.child else 0.0
+
     def kill(self) -> int:
         """SIGKILL it and all that it started; return how many processes those were."""
         tree = [self.child.pid, *_below(self.child.pid)] if self.child else []
         for pid in tree:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return len(tree)
 
     def stop(self) -> None:
@@ -78,19 +84,31 @@ class Supervised:
                     os.kill(pid, signal.SIGKILL)
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of all below it, with what they waited for and is gone (Linux)."""
+    ticks = 0
+    for one in [pid, *_below(pid)]:
+        with suppress(OSError):
+            ticks += sum(map(int, _after_name(one)[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _below(pid: int) -> list[int]:
     """All processes that a process started, and those that these started (Linux)."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                after_name = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-            except OSError:
-                continue
-            children.setdefault(int(after_name.split()[1]), []).append(int(entry.name))
+            with suppress(OSError):
+                children.setdefault(int(_after_name(int(entry.name))[1]), []).append(int(entry.name))
     found, queue = list[int](), [pid]
     while queue:
         below = children.get(queue.pop(), [])
         found += below
         queue += below
     return found
+
+
+def _after_name(pid: int) -> list[str]:
+    """What the system says of a process, from its state on."""
+    told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return told.rpartition(")")[2].split()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from statistics import median
 from typing import Any
 
+from bench.large import bare_pages
 from bench.scene import UNLIMITED, Scene, Sizes, Tell, scene
 from bench.table import Row
 
 LIMIT = 0.8
 """Seconds of wall time that are not waiting for the source."""
-PAGE = 100
 
 
 def second_run(sizes: Sizes, tell: Tell) -> list[Row]:
@@ -24,7 +23,7 @@ def second_run(sizes: Sizes, tell: Tell) -> list[Row]:
         made.box.reset_counters()
         runs = [made.sync(only=["contacts"]) for _ in range(sizes.rounds)]
         requests = _requests(made)
-        rows = [_row(f"second run, {number:,} unchanged contacts", runs, requests, _bare(made, number))]
+        rows = [_row(f"second run, {number:,} unchanged contacts", runs, requests, bare_pages(made, number))]
         if sizes.with_prefect:
             tell("the same through Prefect's flow")
             made.box.reset_counters()
@@ -57,18 +56,3 @@ def _row(experiment: str, runs: list[dict[str, Any]], requests: int, bare: dict[
 
 def _requests(made: Scene) -> int:
     return int(made.box.counters()["highlevel"]["requests"])
-
-
-def _bare(made: Scene, number: int) -> dict[str, Any]:
-    """What it takes to read the account at all."""
-    pages = range(1, number // PAGE + 2)
-    listed = {
-        "headers": {"X-Auth-Token": made.box.api_key},
-        "requests": [
-            {"method": "GET", "url": f"{made.box.voipstudio_url}/contacts?page={page}&limit={PAGE}"}
-            for page in pages
-        ],
-    }
-    path = made.folder / "pages.json"
-    path.write_text(json.dumps(listed), encoding="utf-8")
-    return made.run("requests", path=str(path), alone=len(pages), concurrency=1)

@@ -114,7 +114,10 @@ def list_contacts(service: VoipStudio, call: Call) -> Reply:
     """GET /contacts."""
     if service.options.disturbances:
         _disturb(service, number(call, "page", 1))
-    return page_of(service, call, _visible(service, call), service.printer.contact)
+    options = service.options
+    by_id = call.one("sort") == "id" and not (options.private or options.ignore_sort)
+    rows = service.source.in_order() if by_id else _visible(service, call)
+    return page_of(service, call, rows, service.printer.contact, in_order=by_id)
 
 
 def _contact(service: VoipStudio, call: Call) -> Row:

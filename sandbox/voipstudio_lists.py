@@ -67,8 +67,13 @@ def _rank(value: Json) -> tuple[int, Any]:
     return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
-def page_of(service: VoipStudio, call: Call, rows: list[Row], show: Callable[[Row], Row]) -> Reply:
-    """A list answer: ``{data, total}``; past the end an empty page with the same total."""
+def page_of(
+    service: VoipStudio, call: Call, rows: list[Row], show: Callable[[Row], Row], *, in_order: bool = False
+) -> Reply:
+    """A list answer: ``{data, total}``; past the end an empty page with the same total.
+
+    Rows that are ``in_order`` are in that of their ids already.
+    """
     page = number(call, "page", 1)
     limit = min(number(call, "limit", service.options.default_limit), service.options.max_limit)
     known = set(rows[0]) if rows else set()
@@ -80,9 +85,9 @@ def page_of(service: VoipStudio, call: Call, rows: list[Row], show: Callable[[Ro
     if direction not in ("ASC", "DESC") or (sort and known and sort not in known):
         raise error(400, "Validation error", ("sort", "This value is not valid"))
     if not service.options.ignore_sort:
-        if sort == "id":
+        if sort == "id" and not in_order:
             rows = sorted(rows, key=operator.itemgetter("id"))
-        elif sort:
+        elif sort and sort != "id":
             rows = sorted(rows, key=lambda row: (row[sort] is not None, _rank(row[sort]), row["id"]))
         if direction == "DESC":
             rows = rows[::-1]

@@ -58,7 +58,9 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
             ordered = fleet.due(found, busy=busy, every=options.every_seconds)
             chosen = [
                 shard
-                for shard, _ in zip(fleet.shards(ordered), range(options.most_runs - under_way), strict=False)
+                for shard, _ in zip(
+                    fleet.shards(ordered, options.at_once), range(options.most_runs - under_way), strict=False
+                )
             ]
             deployment = await client.read_deployment_by_name(options.deployment)
             now = await server_time(client)
@@ -66,7 +68,11 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
                 at = now + timedelta(seconds=options.spread_seconds * number / len(chosen))
                 await client.create_flow_run_from_deployment(
                     deployment.id,
-                    parameters={"accounts": accounts, "options": options.sync.model_dump(mode="json")},
+                    parameters={
+                        "accounts": accounts,
+                        "options": options.sync.model_dump(mode="json"),
+                        "at_once": options.at_once,
+                    },
                     state=Scheduled(scheduled_time=at),
                     name=f"sync {accounts[0]}" + (f" and {len(accounts) - 1} more" if accounts[1:] else ""),
                     tags=[TAG],

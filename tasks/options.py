@@ -126,13 +126,20 @@ class FleetOptions(BaseModel):
         description="over how long the new flow runs are spread, so that they do not all begin at once",
         json_schema_extra={"position": 4},
     )
+    at_once: int = Field(
+        4,
+        ge=1,
+        le=50,
+        description="accounts of a flow run synced together",
+        json_schema_extra={"position": 5},
+    )
     sync: SyncOptions = Field(
-        EVERYTHING_NEW, description="how each account is synced", json_schema_extra={"position": 5}
+        EVERYTHING_NEW, description="how each account is synced", json_schema_extra={"position": 6}
     )
     deployment: str = Field(
         "shard/fleet",
         description="the deployment that syncs what the fleet chose: flow and name",
-        json_schema_extra={"position": 6},
+        json_schema_extra={"position": 7},
     )
 
 

@@ -26,6 +26,8 @@ START_SHARE = 0.1
 """The part of a flow run that its start may be."""
 UNKNOWN_SECONDS = 30.0
 """What a sync is expected to take that never ended."""
+AT_ONCE = 4
+"""Accounts of one flow run that are synced at the same time, where nothing else is said."""
 DONE = ("created", "updated", "deleted")
 """What the table tells of an account's last sync."""
 MOST_TOGETHER = 100
@@ -111,10 +113,11 @@ def due(found: Iterable[Standing], *, busy: Collection[str], every: float) -> li
     return sorted(ready, key=lambda one: (one.tried_at or 0.0, one.synced_at or 0.0, one.account))
 
 
-def shards(ordered: Iterable[Standing]) -> Iterator[tuple[str, ...]]:
+def shards(ordered: Iterable[Standing], at_once: int = AT_ONCE) -> Iterator[tuple[str, ...]]:
     """Which accounts share a flow run, in their order: as many as make its start a small part of it.
 
-    One that takes long enough by itself has a flow run of its own.
+    One that takes long enough by itself has a flow run of its own. Of those that share one, ``at_once`` are
+    synced at the same time, so that it lasts so much shorter.
     """
     enough = START_SECONDS * (1 / START_SHARE - 1)
     together: list[str] = []
@@ -125,7 +128,7 @@ def shards(ordered: Iterable[Standing]) -> Iterator[tuple[str, ...]]:
             continue
         together.append(one.account)
         takes += one.seconds
-        if takes >= enough or len(together) == MOST_TOGETHER:
+        if takes >= enough * at_once or len(together) == MOST_TOGETHER:
             yield tuple(together)
             together, takes = [], 0.0
     if together:

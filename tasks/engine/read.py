@@ -30,6 +30,8 @@ FIRST_BATCH = 50
 LARGEST_BATCH = 1_000
 MOST_ROWS = 20_000
 """Rows passed over in one batch where nothing changed."""
+TOGETHER = 500
+"""Rows that are compared at once where nothing changes: a look at the ledger costs as much as many rows."""
 ALL_UP_TO = 2_000
 """``activity_scan = "auto"`` reads everybody's activities in accounts up to this size."""
 HOUR = 3600.0
@@ -86,8 +88,12 @@ class Reader:
         return Batch(changed, activities, self.streams.stand_ins(), self._whole)
 
     async def _look_ahead(self) -> None:
-        """Where nothing changes: ask for the next page while this one is compared."""
-        self._ahead.append(await anext(self._pages, None))
+        """Where nothing changes: ask for the next pages, to be compared at once, while these are compared."""
+        rows: list[Any] = []
+        while len(rows) < TOGETHER and (page := await anext(self._pages, None)) is not None:
+            rows += page
+            self.run.check()
+        self._ahead.append(rows or None)
 
     async def mirror(self) -> None:
         """Delete what vanished, as far as the walk can tell."""
@@ -115,13 +121,14 @@ class Reader:
         known, open_children = await run.database.look(look)
         self._met += known
         self._scan_all = run.full or self._scans_all()
-        count, writes = run.findings.count, "contacts" in run.entities
+        stand_ins, writes = self.streams.stand_ins(), "contacts" in run.entities
+        if writes:
+            run.findings.count("contacts", "read", len(rows))
         for known_id, row in rows.items():
             before = known.get(known_id)
             fingerprint = digest([self.streams.salt, row])
             same = before is not None and before.fingerprint == fingerprint
             if writes:
-                count("contacts", "read")
                 if due(run, before, fingerprint, now):
                     changed.append({"source_id": known_id, "fingerprint": fingerprint, "row": row})
                 else:
@@ -132,8 +139,8 @@ class Reader:
                 scan[known_id] = row
                 if before is None:
                     self._unknown.add(known_id)
-            if before is not None and same and not run.full:
-                self._count_stand_ins(row)
+            if stand_ins and before is not None and same and not run.full:
+                self._count_stand_ins(row, stand_ins)
 
     async def _mark_met(self) -> None:
         """Note which known contacts this walk met: once a batch, for each transaction waits for the disk."""
@@ -197,9 +204,9 @@ class Reader:
         await run.database.do(mark)
         return changed
 
-    def _count_stand_ins(self, row: Any) -> None:  # noqa: ANN401 - a raw row
+    def _count_stand_ins(self, row: Any, stand_ins: frozenset[str]) -> None:  # noqa: ANN401 - a raw row
         for entity, (_, names) in STAND_INS.items():
-            if entity in self.streams.stand_ins() and any(row.get(name) for name in names):
+            if entity in stand_ins and any(row.get(name) for name in names):
                 self.run.findings.count(entity, "read")
                 self.run.findings.count(entity, "unchanged")
 

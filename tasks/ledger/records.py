@@ -120,8 +120,7 @@ def outline(connection: Connection, account: str, entity: str, ids: Collection[s
                 records.c.account == account, records.c.entity == entity, records.c.source_id.in_(block)
             )
         )
-        for row in rows:
-            found[row.source_id] = Outline._make(row)
+        found.update((row[0], Outline._make(row)) for row in rows)  # by place: a million rows are read so
     return found
 
 

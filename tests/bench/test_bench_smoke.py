@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bench.__main__ import EXPERIMENTS, main
+from bench import cost, large, model
+from bench.__main__ import EXPERIMENTS, main, sized
 from bench.scene import Sizes
-from bench.table import Row, show
+from bench.table import Row, machine, show
 
 TINY = Sizes(
     unchanged=20,
@@ -20,6 +23,9 @@ TINY = Sizes(
     written=20,
     rounds=1,
     memory=(10,),
+    large=(20,),
+    first=20,
+    modelled=60,
     with_prefect=None,
 )
 TOLD = {
@@ -42,6 +48,44 @@ def test_an_experiment_measures(name):
     assert TOLD[name] in row.measured
     assert isinstance(row.holds, bool)
     assert told
+
+
+def test_a_filled_ledger_is_that_of_a_first_sync_and_its_second_run_is_measured():
+    told: list[str] = []
+    filled, second, growth = large.unchanged(replace(TINY, unchanged=120), told.append)
+    assert (filled.measured, filled.holds) == ("0 rows differ", True)
+    assert " contacts/s of CPU beyond reading (" in second.measured
+    assert "; 0 requests; " in second.measured
+    assert " µs at 20: +0%" in growth.measured
+    assert told
+
+
+def test_the_model_of_the_scaling_page_holds():
+    (row,) = model.checked(TINY, lambda _: None)
+    assert row.measured == row.limit.rpartition(": ")[2]
+    assert row.holds
+
+
+def test_a_large_first_sync_is_measured_once():
+    (row,) = cost.first_sync(TINY, lambda _: None)
+    assert row.experiment.startswith("user CPU per written record (18 contacts)")
+    assert "best of 1" in row.measured
+
+
+def test_sizes_are_changed_one_by_one():
+    changed = sized(TINY, ["large=5,6", "accounts=3", "interval=2"])
+    assert changed == replace(TINY, large=(5, 6), accounts=3, interval=2.0)
+
+
+@pytest.mark.parametrize("change", ["big=1", "accounts=many", "large"])
+def test_a_size_that_is_none_is_named(change, capsys):
+    with pytest.raises(SystemExit):
+        main(["scale", "--size", change])
+    assert "--size: " in capsys.readouterr().err
+
+
+def test_the_machine_is_named():
+    assert " processors, " in machine()
 
 
 def test_the_table_says_what_does_not_hold(capsys):

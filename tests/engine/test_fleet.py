@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from tasks.engine.fleet import (
+    AT_ONCE,
     MOST_TOGETHER,
     START_SECONDS,
     START_SHARE,
@@ -109,8 +110,13 @@ def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
     seconds = {one.account: one.seconds for one in found}
     for shard in made[:-1]:
         if shard != ("large",):
-            takes = sum(seconds[name] for name in shard)
+            takes = sum(seconds[name] for name in shard) / AT_ONCE
             assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
+
+
+def test_the_more_are_synced_at_once_the_more_share_a_flow_run():
+    found = [Standing(f"a{number}", seconds=9.0) for number in range(100)]
+    assert [len(next(shards(found, at_once))) for at_once in (1, 2, 8)] == [8, 16, 64]
 
 
 def test_a_flow_run_has_no_more_task_runs_than_are_kept_track_of():
