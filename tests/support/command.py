@@ -77,7 +77,8 @@ class Running:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-            raise
+            said = self.err.read_text(encoding="utf-8")[-3000:]
+            raise AssertionError(f"the command did not end within {within} s; it said: {said}") from None
         seconds = time.monotonic() - self.started
         return Ran(code, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"), seconds)
 
