@@ -77,7 +77,7 @@ def deploy(api: str, *arguments: str, **env: str) -> Ran:
 @pytest.fixture(scope="module")
 def prepared(prefect_api: str, messages: tuple[str, list[str]]) -> Iterator[str]:
     """A server that was prepared twice."""
-    _forget_pool(prefect_api)  # other tests have one of this name, too
+    _forget(prefect_api)  # other tests have a pool of this name, too
     for words in ("created", "updated"):
         done = deploy(prefect_api, VOIPSYNC_ALERTS_URL=messages[0])
         assert done.code == 0, done.err
@@ -85,11 +85,15 @@ def prepared(prefect_api: str, messages: tuple[str, list[str]]) -> Iterator[str]
         assert "nobody is alerted" not in done.out
         assert messages[0] not in done.out + done.err
     yield prefect_api
-    _forget_pool(prefect_api)
+    _forget(prefect_api)
 
 
-def _forget_pool(prefect_api: str) -> None:
-    httpx.delete(f"{prefect_api}/work_pools/voipsync")
+def _forget(prefect_api: str) -> None:
+    """Take the pool and the automations away: these write at every event of the other tests' runs."""
+    with httpx.Client(base_url=prefect_api) as client:
+        client.delete("/work_pools/voipsync")
+        for one in client.post("/automations/filter", json={}).raise_for_status().json():
+            client.delete(f"/automations/{one['id']}").raise_for_status()
 
 
 def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:
