@@ -97,10 +97,11 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
     if long_ago:
         with _ledger() as database:
             alive |= await database.look(fleet.at_work)
-    busy, number = set[str](), 0
+    known, busy, number = {one.account for one in found}, set[str](), 0
     for run in runs:
         accounts = {str(name) for name in run.parameters.get("accounts", ())}
-        if run.id in long_ago and not accounts & alive:
+        # of those that another fleet chose, it is not known when they were tried
+        if run.id in long_ago and accounts <= known and not accounts & alive:
             died: State[None] = Crashed(message="it died: nobody syncs any of its accounts")
             await client.set_flow_run_state(run.id, died, force=True)
         else:
