@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tasks.ledger.database import opened
 from tests.support.accounts import sync
 
-LATENCY = 2.0
+LATENCY = 0.6
 SEEN = text("""
     SELECT count(*), max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'voipsync' AND pid <> pg_backend_pid()
