@@ -112,7 +112,7 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
 @task(name="show fleet", cache_policy=NO_CACHE, persist_result=False)
 async def show_fleet(found: list[Standing], started: int) -> str:
     """Show all accounts' last reports as one table; return it all in one sentence."""
-    about = f"{len(found)} accounts: {started} started now, " + ", ".join(
+    about = f"{len(found)} account{'s' * (len(found) != 1)}: {started} started now, " + ", ".join(
         f"{sum(one.status == status for one in found)} {status} last time"
         for status in ("degraded", "failed")
     )

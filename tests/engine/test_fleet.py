@@ -115,7 +115,8 @@ def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
 
 
 def test_the_more_are_synced_at_once_the_more_share_a_flow_run():
-    found = [Standing(f"a{number}", seconds=9.0) for number in range(100)]
+    lasts = START_SECONDS / START_SHARE - START_SECONDS
+    found = [Standing(f"a{number}", seconds=lasts / 7.9) for number in range(100)]
     assert [len(next(shards(found, at_once))) for at_once in (1, 2, 8)] == [8, 16, 64]
 
 
