@@ -13,17 +13,21 @@ from sandbox.client import Box
 from sandbox.scenario import Scenario
 from sandbox.serve import Sandbox
 
+EMPTY = {"contacts": 0, "burst": 5000}
+
 
 @pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.threaded(contacts=0, burst=5000) as box:
+def running_box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """In a thread; where the module has a ``SCENARIO``, whose runs are processes, in one of its own."""
+    scenario = getattr(request.module, "SCENARIO", None)
+    with Sandbox.process(**scenario) if scenario else Sandbox.threaded(**EMPTY) as box:
         yield box
 
 
 @pytest.fixture
-def box(running_box: Box) -> Box:
-    """Both services, empty, without faults."""
-    running_box.reset(**asdict(Scenario(contacts=0, burst=5000)))
+def box(running_box: Box, request: pytest.FixtureRequest) -> Box:
+    """Both services as in the module's ``SCENARIO``, else empty; without faults."""
+    running_box.reset(**asdict(Scenario(**getattr(request.module, "SCENARIO", EMPTY))))
     running_box.clear_faults()
     running_box.reset_counters()
     return running_box

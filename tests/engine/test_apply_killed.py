@@ -7,20 +7,12 @@ import random
 import time
 from typing import Any
 
-from sandbox.serve import Sandbox
 from tests.support.accounts import sync
 from tests.support.planning import plan
 from tests.support.truth import check
-from tests.support.workers import Workers
+from tests.support.workers import QUICK, Workers
 
 SCENARIO: dict[str, Any] = {"contacts": 30, "burst": 400, "interval": 0.3, "latency": 0.006}
-QUICK = {
-    "destination": {
-        "settle_seconds": 0.3,
-        "search_lag_seconds": 0.3,
-        "quota": {"requests": 400, "seconds": 0.3},
-    }
-}
 KILLS = 4
 
 
@@ -28,21 +20,20 @@ def written(box):
     return sum(box.writes().values())
 
 
-def test_every_request_of_a_plan_has_effect_once(url, tmp_path):
+def test_every_request_of_a_plan_has_effect_once(box, url, tmp_path):
     rng = random.Random(3)  # noqa: S311 - the same seed, the same kills
-    with Sandbox.process(**SCENARIO) as box:
-        made = asyncio.run(plan(box, url, **QUICK))
-        workers, kills = Workers(box, url, tmp_path, QUICK), 0
-        while kills < KILLS:
-            worker, until = workers.start(trouble={"apply": made.plan_id}), written(box) + rng.randint(1, 20)
-            while worker.running and written(box) < until:
-                time.sleep(0.002)
-            assert worker.kill(), "it ended before it could be killed"
-            kills += 1
-        last = workers.start(trouble={"apply": made.plan_id})
-        assert last.end() == 0, last.report
-        assert written(box) == made.about["requests"]["writes"]
-        box.reset_counters()
-        assert asyncio.run(sync(box, url, **QUICK)).status == "ok"
-        assert box.writes() == {}
-        assert check(box, url, **QUICK) == []
+    made = asyncio.run(plan(box, url, **QUICK))
+    workers, kills = Workers(box, url, tmp_path, QUICK), 0
+    while kills < KILLS:
+        worker, until = workers.start(trouble={"apply": made.plan_id}), written(box) + rng.randint(1, 20)
+        while worker.running and written(box) < until:
+            time.sleep(0.002)
+        assert worker.kill(), "it ended before it could be killed"
+        kills += 1
+    last = workers.start(trouble={"apply": made.plan_id})
+    assert last.end() == 0, last.report
+    assert written(box) == made.about["requests"]["writes"]
+    box.reset_counters()
+    assert asyncio.run(sync(box, url, **QUICK)).status == "ok"
+    assert box.writes() == {}
+    assert check(box, url, **QUICK) == []

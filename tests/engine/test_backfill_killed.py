@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tests.support.truth import check
-from tests.support.workers import Worker, Workers, wait_for
+from tests.support.workers import QUICK, Worker, Workers, wait_for
 
 SCENARIO: dict[str, Any] = {"contacts": 40, "burst": 400, "interval": 0.3, "latency": 0.006}
-QUICK = {
-    "destination": {
-        "settle_seconds": 0.3,
-        "search_lag_seconds": 0.3,
-        "quota": {"requests": 400, "seconds": 0.3},
-    }
-}
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO)
-    return running_box
 
 
 def begin(workers: Workers, **options: Any) -> Worker:

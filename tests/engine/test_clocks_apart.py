@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
 
 from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tasks.engine import outcome
 from tasks.engine.status import standings
 from tasks.ledger.database import opened
@@ -33,18 +31,6 @@ QUICK: dict[str, Any] = {
 HOUR = 3600.0
 pytestmark = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 both_ways = pytest.mark.parametrize("ahead", [HOUR, -HOUR], ids=["ahead", "behind"])
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO)
-    return running_box
 
 
 @pytest.fixture

@@ -13,32 +13,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tests.support.truth import check
-from tests.support.workers import Worker, Workers, wait_for
+from tests.support.workers import QUICK, Worker, Workers, wait_for
 
 SCENARIO: dict[str, Any] = {"contacts": 30, "burst": 400, "interval": 0.3, "latency": 0.02}
-QUICK = {
-    "destination": {
-        "settle_seconds": 0.3,
-        "search_lag_seconds": 0.3,
-        "quota": {"requests": 400, "seconds": 0.3},
-    }
-}
 POSTGRESQL = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO)
-    return running_box
 
 
 def assert_failed_clearly(worker: Worker, *words: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tests.support.killing import Life
 from tests.support.truth import check
 from tests.support.workers import Workers
@@ -23,18 +21,6 @@ QUICK: dict[str, Any] = {
     },
     "mapping": {"deletes": "delete", "max_deletes": 1000, "max_delete_percent": 100},
 }
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO, seed=7, source={}, destination={}, allow_duplicates=False)
-    return running_box
 
 
 def dies_at(box: Box, workers: Workers, kind: str, path: str) -> None:

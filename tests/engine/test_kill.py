@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tests.support.killing import Life
 from tests.support.truth import check
-from tests.support.workers import Workers
+from tests.support.workers import QUICK, Workers
 
 SCENARIO: dict[str, Any] = {"contacts": 40, "burst": 400, "interval": 0.3, "latency": 0.006}
-QUICK = {
-    "destination": {
-        "settle_seconds": 0.3,
-        "search_lag_seconds": 0.3,
-        "quota": {"requests": 400, "seconds": 0.3},
-    }
-}
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO, seed=7, source={}, destination={}, allow_duplicates=False)
-    return running_box
 
 
 @pytest.mark.parametrize("seed", range(1, 6))

@@ -12,26 +12,12 @@ from typing import Any
 import pytest
 
 from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tests.support.receiver import Receiver, receiving
 from tests.support.workers import Workers, wait_for
 
 PEOPLE = 12
 KILLS = 8
 SCENARIO: dict[str, Any] = {"contacts": 0, "burst": 400, "interval": 0.3, "latency": 0.004}
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO)
-    running_box.clear_faults()
-    return running_box
 
 
 @pytest.fixture

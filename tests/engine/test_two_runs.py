@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from sandbox.client import Box
-from sandbox.serve import Sandbox
 from tasks.ledger.database import opened
 from tasks.ledger.tables import runs
 from tests.support.truth import check
@@ -25,18 +22,6 @@ QUICK = {
         "quota": {"requests": BURST, "seconds": 1.0},
     }
 }
-
-
-@pytest.fixture(scope="module")
-def running_box() -> Iterator[Box]:
-    with Sandbox.process(**SCENARIO) as box:
-        yield box
-
-
-@pytest.fixture
-def box(running_box: Box) -> Box:
-    running_box.reset(**SCENARIO)
-    return running_box
 
 
 def run_rows(url: str) -> list[Any]:

@@ -17,6 +17,14 @@ from typing import Any
 from sandbox.client import Box
 from tests.support.accounts import KEY, TOKEN, settings_of
 
+QUICK: dict[str, Any] = {
+    "destination": {
+        "settle_seconds": 0.3,
+        "search_lag_seconds": 0.3,
+        "quota": {"requests": 400, "seconds": 0.3},
+    }
+}
+"""Settings of an account of a sandbox that allows 400 requests in 0.3 seconds."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.engine.engine_process", "pandas", "alembic.command", "alembic.config"])
 
