@@ -19,7 +19,7 @@ from tests.support.workers import Worker, Workers, wait_for
 
 BURST = 40
 SETTLE = 2.0
-SCENARIO: dict[str, Any] = {"contacts": 16, "burst": BURST, "interval": 1.0, "latency": 0.02}
+SCENARIO: dict[str, Any] = {"contacts": 32, "burst": BURST, "interval": 1.0, "latency": 0.02}
 QUICK: dict[str, Any] = {
     "state": {"history_days": 1},
     "destination": {
