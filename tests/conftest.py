@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import itertools
 import os
 import shutil
@@ -13,13 +12,11 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import make_url
-from xdist.scheduler import LoadFileScheduling
 
 from tasks import redaction
 from tasks.ledger import migrate
@@ -52,11 +49,11 @@ _numbers = itertools.count(1)
 
 
 LONG = (
-    "test_cli", "test_flow", "test_scenarios", "test_hostile", "test_kill", "test_bench_smoke", "test_sync",
-    "test_vault", "test_routes", "test_verify_all", "test_deletes_killed", "test_routes_killed",
-    "test_two_runs", "test_sealed_ledger", "test_deletes", "test_deletes_contacts", "test_identity_learning",
-    "test_verify", "test_database_trouble", "test_identity", "test_backfill", "test_identity_review",
-    "test_quota",
+    "test_scenarios", "test_cli", "test_flow", "test_hostile", "test_docs_run", "test_kill",
+    "test_bench_smoke", "test_sync", "test_vault", "test_routes", "test_verify_all",
+    "test_deletes_killed", "test_routes_killed", "test_two_runs", "test_sealed_ledger", "test_deletes",
+    "test_deletes_contacts", "test_identity_learning", "test_verify", "test_database_trouble",
+    "test_identity", "test_backfill", "test_identity_review", "test_quota",
 )  # fmt: skip
 """Files that take a processor longest: whoever starts them last waits for them alone."""
 
@@ -66,30 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; all else stays in its order."""
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-
-
-class _Together(LoadFileScheduling):
-    """A file's tests run in one process, and so do those of all files that need a Prefect server.
-
-    Starting one takes as long as ten of their tests, and while it lives it takes its part of a processor:
-    there are two, one for the command and one for the flows, and not one in every process.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return _together(self.config.rootpath / super()._split_scope(nodeid))
-
-
-@functools.cache
-def _together(file: Path) -> str:
-    if "prefect_api" not in file.read_text(encoding="utf-8"):
-        return str(file)
-    return "command" if file.name.startswith("test_cli") else "flows"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Together | None:
-    """Distribute files as `_Together` does."""
-    return _Together(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""One Prefect server for all tests of the flows: a run against it starts in two seconds, not in ten."""
+"""One Prefect server for the tests of a process: a run against it starts in two seconds, not in ten."""
 
 from __future__ import annotations
 
