@@ -34,7 +34,7 @@ TOLD = {
     "kill": "0 duplicates, 30 delivered, 0 lost, ok",
     "lost-answers": "0 duplicates, 30 delivered, 0 lost, ok",
     "poison": "29 delivered, 1 kept, degraded; then 0 duplicates, 30 delivered, 0 lost, ok",
-    "pace": "0 answers 429, 6 requests besides 9 creations, peak 15",
+    "pace": "0 answers 429, 6 requests besides 9 creations, peak ",
     "two-processes": "0 answers 429, 0 duplicates, 9 contacts",
     "cpu": " ms above (",
     "memory": " MB: ",
