@@ -153,7 +153,7 @@ class Destination(Section):
         None, pattern=r"^[A-Za-z0-9_-]+$", description="where appointments go; without it that stream is off"
     )
     quota: Quota = Quota()
-    concurrency: int = Field(32, ge=1, le=256, description="requests under way at the same time")
+    concurrency: int = Field(48, ge=1, le=256, description="requests under way at the same time")
     settle_seconds: float = Field(
         20.0,
         ge=0,

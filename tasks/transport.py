@@ -39,6 +39,8 @@ FIRST_PATIENCE_SECONDS = 12.0
 """The same for a service that has not answered usefully at all: a wrong address fails soon."""
 ATTEMPTS = 5
 """Tries of one request while the service answers others usefully."""
+POOL = 8
+"""Connections in a pool: at every request, httpx compares all idle ones with each other."""
 
 _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=8.0, jitter=0.5)
 
@@ -121,8 +123,16 @@ class _Again(Exception):  # noqa: N818 - control flow between an attempt and ten
 
 
 @dataclass(slots=True)
+class _Pool:
+    """A client with a few connections, and how many requests it has under way."""
+
+    client: httpx.AsyncClient
+    busy: int = 0
+
+
+@dataclass(slots=True)
 class Transport:
-    """One service's connection pool and manners.
+    """One service's connections and manners.
 
     Args:
         service: its name in messages.
@@ -146,7 +156,7 @@ class Transport:
     clock: Clock = time.monotonic
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
-    _client: httpx.AsyncClient = field(init=False)
+    _pools: list[_Pool] = field(init=False)
     _renewable: Renewable | None = field(init=False)
     _useful: bool = field(init=False, default=False)
     _failing_since: float | None = field(init=False, default=None)
@@ -154,12 +164,16 @@ class Transport:
 
     def __post_init__(self) -> None:
         self._renewable = self.auth if isinstance(self.auth, Renewable) else None
-        self._client = httpx.AsyncClient(
+        sizes = [min(POOL, self.connections - taken) for taken in range(0, self.connections, POOL)]
+        self._pools = [_Pool(self._client(size)) for size in sizes]
+
+    def _client(self, connections: int) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             base_url=self.base_url,
             auth=self.auth,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0, pool=None),
-            limits=httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
             verify=trust(self.base_url.partition(":")[0]),
             trust_env=not self.base_url.startswith("http://"),
@@ -168,7 +182,8 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        for pool in self._pools:
+            await pool.client.aclose()
 
     async def request(
         self,
@@ -193,7 +208,7 @@ class Transport:
             QuotaSpent: from the pacer.
         """
         content, kind = encoded(body, form)
-        request = self._client.build_request(
+        request = self._pools[0].client.build_request(
             method, path.lstrip("/"), params=query, headers=headers, content=content
         )
         if kind is not None:
@@ -239,9 +254,12 @@ class Transport:
         else:
             self.tally.reads += 1
         status, headers = 0, httpx.Headers()
+        # the first with room, so that few connections serve few requests
+        pool = min(self._pools, key=lambda one: one.busy // POOL)
+        pool.busy += 1
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                response = await self._client.send(request, stream=True)
+                response = await pool.client.send(request, stream=True)
                 status, headers = response.status_code, response.headers
                 try:
                     content = await read_bounded(response)
@@ -262,6 +280,7 @@ class Transport:
             self._unless_repeatable(f"no answer ({in_words(error)})", repeatable=repeatable)
             raise _Again(f"no answer ({in_words(error)})") from error
         finally:
+            pool.busy -= 1
             self.pacer.observe(permit, status, headers)
             telemetry.answered(self.service, status)
         return self._judge(status, headers, content, repeatable=repeatable)

@@ -6,6 +6,7 @@ handed on a batch at a time, so that memory does not grow with the account.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,10 @@ from tasks.engine.lists import ID_NAMES, Lists, Streams, due, pass_over, source_
 from tasks.engine.merge import digest
 from tasks.engine.missing import STAND_INS, Missing
 from tasks.engine.run import Run
+from tasks.engine.shape import get_ready
 from tasks.ledger import records
 from tasks.ledger.records import Outline
-from tasks.together import together
+from tasks.together import both, together
 from tasks.voipstudio.client import row_id
 from tasks.voipstudio.walk import Walk
 
@@ -80,7 +82,8 @@ class Reader:
         self._size = min(self._size * 4, LARGEST_BATCH)
         self._whole = frozenset()
         await self._mark_met()
-        activities = await self._read_activities(scan) if scan else []
+        reading = self._read_activities(scan)
+        activities = (await both(reading, asyncio.to_thread(get_ready)))[0] if changed else await reading
         self._unknown.clear()
         await self.missing.stand_ins(scan, self.streams.stand_ins())
         if self._finished:
@@ -171,7 +174,7 @@ class Reader:
 
     async def _read_activities(self, scan: dict[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Read the activity lists of these contacts; return the rows that changed."""
-        lists = await self.streams.read(scan)
+        lists = await self.streams.read(scan) if scan else None
         return [] if lists is None else await self._sift_activities(lists, frozenset(scan))
 
     async def _sift_activities(self, lists: Lists, asked: frozenset[str]) -> list[dict[str, Any]]:

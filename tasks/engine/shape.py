@@ -1,7 +1,7 @@
 """From changed source rows to what the destination should hold: parse, map, and put together by contact.
 
-Pure: no ledger, no network. pandas is imported where the first frame is made: it takes 0.3 s of a
-processor, and most runs find nothing changed.
+Pure: no ledger, no network. pandas takes 0.3 s to import, and most runs find nothing changed: it is imported
+where the first frame is made, or by `get_ready` while there is something to wait for.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Work:
     def __init__(self, bundles: list[Bundle], read: frozenset[str] = frozenset()) -> None:
         self.bundles = bundles
         self.read = read
+
+
+def get_ready() -> None:
+    """Import what `bundles` needs; in a thread of its own it holds nobody up."""
+    import pandas as pd  # noqa: F401, PLC0415
 
 
 def bundles(batch: Batch, rules: Rules) -> list[Bundle]:
