@@ -36,7 +36,7 @@ PART = 0.6
 WORKERS = 4
 TURN = 60.0
 """Seconds between two runs of the fleet."""
-RUNS = {False: WORKERS, True: 3 * WORKERS}
+RUNS = {False: WORKERS, True: 10 * WORKERS}
 """Flow runs at a time; where workers die, those of the dead count until Prefect has noticed."""
 
 
