@@ -83,8 +83,8 @@ async def open_run(
             about=(about := {"run": run_id, "account": name, "kind": kind, "mode": options.mode}),
             lane=LANES["full" if (kind, options.mode) == ("sync", "full") else kind],
         ) as lease:
-            if lease.predecessor or lease.sent_until:  # one that died early has left no usage, and sent
-                quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
+            # one that died early has left no usage, and sent
+            quota.adopt(lease.predecessor or {}, sent_until=lease.sent_until)
             source_wire = Transport(
                 "VoIPstudio", account.source.base_url, source, connections=account.source.concurrency + 1
             )

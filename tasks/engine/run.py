@@ -194,7 +194,7 @@ class Run:
             return
         if meanwhile is None:
             log.info("stepping aside for a more urgent run")
-        usage = await step_aside(
+        await step_aside(
             self.state,
             self.account.destination.location_id,
             self.lease,
@@ -203,8 +203,7 @@ class Run:
             meanwhile=meanwhile,
             check=self.check,
         )
-        if usage:
-            self.quota.adopt(usage)
+        self.quota.adopt(self.lease.predecessor or {}, sent_until=self.lease.sent_until)
 
     async def directory(self) -> Directory:
         """The location's contacts, brought up to date once a run, on first need."""

@@ -186,8 +186,8 @@ async def step_aside(
     about: dict[str, Any],
     meanwhile: Callable[[], Awaitable[None]] | None = None,
     check: Callable[[], None] = lambda: None,
-) -> dict[str, Any] | None:
-    """Let those of better lanes have the lease, and return when it is ours again, with their usage.
+) -> None:
+    """Let those of better lanes have the lease, and return when it is ours again, with what they left.
 
     Nothing may be under way while this waits. Whatever ``meanwhile`` or ``check`` raises ends it without the
     lease: the one is awaited before we stand in line again, the other asked again and again in line.
@@ -208,7 +208,7 @@ async def step_aside(
     )
     lease.renewed(boot_clock())
     lease.wanted = False
-    return again.predecessor
+    lease.predecessor, lease.sent_until = again.predecessor, again.sent_until
 
 
 def _try(

@@ -58,13 +58,33 @@ async def test_a_long_job_steps_aside_and_comes_back_with_the_usage_left_to_it(d
         asking = asyncio.create_task(live())
         while not lease.wanted:
             await asyncio.sleep(0.01)
-        left = await step_aside(database, "here", lease, usage=lambda: {"by": "long"}, about={"run": "long"})
+        await step_aside(database, "here", lease, usage=lambda: {"by": "long"}, about={"run": "long"})
         await asking
-        assert (done, left) == ([{"by": "long"}], {"by": "live"})
+        assert (done, lease.predecessor) == ([{"by": "long"}], {"by": "live"})
+        assert lease.sent_until is None
         lease.check()
         assert not lease.wanted
         await asyncio.sleep(0.2)
         lease.check()
+
+
+async def test_who_comes_back_learns_until_when_one_that_died_meanwhile_may_have_sent(
+    database, another, monkeypatch
+):
+    async with held(database, "long", lane=2, usage=lambda: {"by": "long"}) as lease:
+
+        async def dies():
+            taken = await another.do(
+                lambda connection: module._try(connection, "here", "dead", {"run": "dead"})
+            )
+            assert isinstance(taken, module.Lease)
+            monkeypatch.setattr(module, "_is_gone", lambda holder: holder.get("run") == "dead")
+
+        before = database.now()
+        aside = {"usage": lambda: {"by": "long"}, "about": {"run": "long"}, "meanwhile": dies}
+        await step_aside(database, "here", lease, **aside)
+        assert lease.sent_until is not None
+        assert before - 1 <= lease.sent_until <= database.now()
 
 
 async def test_the_same_lane_does_not_make_anybody_step_aside(database, another):
