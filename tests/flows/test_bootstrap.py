@@ -17,7 +17,6 @@ from typing import Any
 from unittest import mock
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -27,6 +26,7 @@ from deployments.automations import automations
 from tasks.engine.changes import STATE
 from tasks.engine.effects import Event
 from tasks.events import emit
+from tests.support.prefect_http import prefect_client
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def prepared(prefect_api: str, messages: tuple[str, list[str]]) -> Iterator[str]
 
 def _forget(prefect_api: str) -> None:
     """Take the pool and the automations away: these write at every event of the other tests' runs."""
-    with httpx.Client(base_url=prefect_api) as client:
+    with prefect_client(prefect_api) as client:
         client.delete("/work_pools/voipsync")
         for one in client.post("/automations/filter", json={}).raise_for_status().json():
             client.delete(f"/automations/{one['id']}").raise_for_status()
@@ -105,7 +105,7 @@ def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def test_there_is_one_of_each_and_what_was_paused_stays_so(prepared: str) -> None:
-    with httpx.Client(base_url=prepared) as client:
+    with prefect_client(prepared) as client:
         found = client.post("/automations/filter", json={}).json()
         ours = [one for one in found if one["name"].startswith("voipsync: ")]
         assert sorted(one["name"] for one in ours) == sorted(one.name for one in automations(None))

@@ -15,6 +15,7 @@ from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.accounts import sync
 from tests.support.command import Command
+from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 
@@ -35,7 +36,7 @@ def wait_for(box: Box, contacts: int) -> None:
 def test_a_backfill_is_paused_resumed_cancelled_and_done(prefect_api: str, command: Make) -> None:
     with (
         Sandbox.threaded(contacts=70, activities=False, burst=10, interval=1.0) as box,
-        httpx.Client(base_url=prefect_api) as api,
+        prefect_client(prefect_api) as api,
     ):
         quota = f'{box.calendar_id}"\nquota.requests = 10\nquota.seconds = 1.0 #'
         made = command("history", PREFECT_API_URL=prefect_api).configure(box, calendar=quota)

@@ -11,6 +11,7 @@ import pytest
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import KEY, TOKEN, Command, Ran
+from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 NOWHERE = "http://127.0.0.1:9/api"
@@ -95,7 +96,7 @@ def test_no_prefect(acme: Command) -> None:
 @pytest.fixture
 def api(prefect_api: str) -> Iterator[httpx.Client]:
     """Prefect's API, which has no work pool of ours before and afterwards."""
-    with httpx.Client(base_url=prefect_api) as client:
+    with prefect_client(prefect_api) as client:
         client.delete("/work_pools/voipsync")
         yield client
         client.delete("/work_pools/voipsync")

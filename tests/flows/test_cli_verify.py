@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from flows.cli_verify import show
@@ -16,6 +15,7 @@ from sandbox.serve import Sandbox
 from tasks.engine.verify_report import KINDS, VerifyReport
 from tests.support.accounts import sync
 from tests.support.command import Command, Ran
+from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 
@@ -56,8 +56,8 @@ def test_deviations_are_told_and_the_exit_code_is_3(verified: Ran) -> None:
 
 def test_prefect_shows_it_and_learns_nothing_about_people(verified: Ran, box: Box, prefect_api: str) -> None:
     def found(what: str, **body: Any) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{prefect_api}/{what}/filter", json=body, timeout=30)
-        rows: list[dict[str, Any]] = answer.raise_for_status().json()
+        with prefect_client(prefect_api) as api:
+            rows: list[dict[str, Any]] = api.post(f"/{what}/filter", json=body).raise_for_status().json()
         return rows
 
     shown = found("artifacts", artifacts={"key": {"any_": ["verify-summary-acme"]}})

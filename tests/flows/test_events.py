@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from sandbox.serve import Sandbox
@@ -20,6 +19,7 @@ from tasks.engine.changes import STATE, SYNCED
 from tasks.engine.effects import Event
 from tasks.events import emit
 from tests.support.command import Command, Ran
+from tests.support.prefect_http import prefect_client
 
 ROUTE = """
 [[accounts.acme.mapping.routes]]
@@ -31,12 +31,13 @@ event = "crm.vip"
 def there(api: str, name: str, number: int) -> list[dict[str, Any]]:
     """The events of a name, once the server has stored so many."""
     until = time.monotonic() + 20
-    while True:
-        query = {"filter": {"event": {"name": [name]}}, "limit": 50}
-        found: list[dict[str, Any]] = httpx.post(f"{api}/events/filter", json=query).json()["events"]
-        if len(found) >= number or time.monotonic() > until:
-            return found
-        time.sleep(0.2)
+    query = {"filter": {"event": {"name": [name]}}, "limit": 50}
+    with prefect_client(api) as client:
+        while True:
+            found: list[dict[str, Any]] = client.post("/events/filter", json=query).json()["events"]
+            if len(found) >= number or time.monotonic() > until:
+                return found
+            time.sleep(0.2)
 
 
 async def test_an_event_that_is_emitted_twice_is_one_event(prefect_api: str) -> None:

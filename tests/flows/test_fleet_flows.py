@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sandbox.serve import Sandbox
 from tests.support.command import CONFIGURATION, KEY, TOKEN
+from tests.support.prefect_http import prefect_client
 
 PROJECT = Path(__file__).parents[2]
 RUN = """
@@ -60,7 +60,8 @@ asyncio.run(main())
 @pytest.fixture(scope="module")
 def ran(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     folder = tmp_path_factory.mktemp("fleet")
-    httpx.post(f"{prefect_api}/work_pools/", json={"name": "nowhere", "type": "process"}).raise_for_status()
+    with prefect_client(prefect_api) as api:
+        api.post("/work_pools/", json={"name": "nowhere", "type": "process"}).raise_for_status()
     with Sandbox.threaded(contacts=6, burst=5000) as box:
         text = ""
         for account in ("good", "ill", "newest"):
@@ -93,8 +94,9 @@ def ran(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[list
 
 
 def of_flow(prefect_api: str, what: str, name: str) -> list[dict[str, Any]]:
-    found = httpx.post(f"{prefect_api}/{what}/filter", json={"flows": {"name": {"any_": [name]}}})
-    return list(found.raise_for_status().json())
+    with prefect_client(prefect_api) as api:
+        found = api.post(f"/{what}/filter", json={"flows": {"name": {"any_": [name]}}})
+        return list(found.raise_for_status().json())
 
 
 def test_a_bad_account_holds_up_no_other_and_is_named(ran, prefect_api):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import KEY, Command, Ran
+from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 PROJECT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ class Api:
     """Prefect's REST API."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = prefect_client(url)
 
     def filter(self, what: str, **body: Any) -> list[dict[str, Any]]:
         """Everything that matches, page by page."""

@@ -19,6 +19,7 @@ import pytest
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import Command, Ran
+from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 PROJECT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ class Story:
 def story(prefect_api: str, command: Make) -> Iterator[Story]:
     with (
         Sandbox.threaded(contacts=6, burst=5000) as box,
-        httpx.Client(base_url=prefect_api, timeout=30) as api,
+        prefect_client(prefect_api) as api,
     ):
         made = command("pilot", PREFECT_API_URL=prefect_api).configure(box)
         yield Story(

@@ -64,7 +64,7 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
             if name.startswith("VOIPSYNC"):
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("VOIPSYNC_CONFIG", str(made.path))
-        monkeypatch.setattr("tasks.late.LOST_SECONDS", 1.0)
+        monkeypatch.setattr("tasks.late.LOST_SECONDS", 5.0)
         with temporary_settings({PREFECT_API_URL: prefect_api}):
             async with get_client() as client:
                 flow = await client.create_flow_from_name("late")
@@ -82,6 +82,7 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
                 for one in dead:
                     began = Running()
                     await client.set_flow_run_state(one.id, began, force=True)
+                lost = time.monotonic() + 6
                 ours = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
 
                 taken = set[UUID]()
@@ -103,7 +104,7 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
                 until = time.monotonic() + 30
                 while not await due() and time.monotonic() < until:
                     await asyncio.sleep(0.3)
-                await asyncio.sleep(4)
+                await asyncio.sleep(lost - time.monotonic())
                 started = datetime.now(UTC).replace(microsecond=0)  # the server tells whole seconds
                 found = await client.read_flow_runs(flow_run_filter=ours, limit=200)
                 ready = [one for one in found if one.auto_scheduled and one.expected_start_time]
@@ -120,10 +121,11 @@ async def test_late_runs_of_a_schedule_are_collapsed_and_a_persons_are_not(
                 monkeypatch.delenv("PREFECT__RUNTIME__FLOW_RUN__ID")
                 assert await superseded("acme", SyncOptions()) is None
                 assert await superseded("acme", SyncOptions(overlap="skip")) is None
+                until = time.monotonic() + 20  # the server may store a run after its time has come
+                while "Scheduled" in await due() and time.monotonic() < until:
+                    assert await superseded("acme", SyncOptions(overlap="skip")) is None
                 assert set(await due()) == {"Collapsed"}
-                kept = await client.read_flow_run(own.id)
-                assert kept.state is not None
-                assert kept.state.is_scheduled()
+                assert await now(own.id) in ("Scheduled", "Late")
                 assert [await now(one.id) for one in dead] == ["Crashed", "Running"]
                 await client.delete_deployment(deployment)
 
