@@ -70,7 +70,7 @@ class Running:
     err: Path
     started: float = field(default_factory=time.monotonic)
 
-    def end(self, within: float = 110.0) -> Ran:
+    def end(self, within: float = 200.0) -> Ran:
         """Wait for its end, at the latest so many seconds after it was started."""
         try:
             code = self.child.wait(max(0.1, self.started + within - time.monotonic()))
