@@ -184,7 +184,8 @@ class Quota:
         if sent_until is not None:
             ahead = usage.get("ahead")
             hidden += self._limit if ahead is None else ahead
-        last = max(usage.get("at", wall), sent_until or 0.0)
+        # what was under way may be counted as long afterwards as a request without an answer
+        last = max(usage.get("at", wall), sent_until or 0.0) + LONGEST
         done = [*usage.get("done", ()), (last, hidden)]
         step = self._window / _STEPS
         self._done = _heard(done, wall - now, now + LONGEST + step)
