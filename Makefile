@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.voipsync-runtime
 DEVELOPMENT := $(VENV)/.voipsync-development
 
+# each of the many processes that tests start would compile everything again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test lint style types audit reference coverage bench bench-scale chaos
 
 install: $(RUNTIME)
@@ -51,7 +54,7 @@ audit: $(DEVELOPMENT)
 # What takes one processor half a minute goes on beside the tests; it is shown after them.
 test: style
 	@told=$$(mktemp); { $(TYPES); } >"$$told" 2>&1 & types=$$!; \
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder; tests=$$?; \
 	wait $$types; types=$$?; cat "$$told"; rm -f "$$told"; test $$tests -eq 0 && test $$types -eq 0
 
 # The pages of docs/ that are made from the code; a test holds them against it.

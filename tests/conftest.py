@@ -11,12 +11,15 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import make_url
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tasks import redaction
 from tasks.ledger import migrate
@@ -48,14 +51,25 @@ GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
 _numbers = itertools.count(1)
 
 
-LONG = (
-    "test_scenarios", "test_cli", "test_flow", "test_hostile", "test_docs_run", "test_kill",
-    "test_bench_smoke", "test_sync", "test_vault", "test_routes", "test_verify_all",
-    "test_deletes_killed", "test_routes_killed", "test_two_runs", "test_sealed_ledger", "test_deletes",
-    "test_deletes_contacts", "test_identity_learning", "test_verify", "test_database_trouble",
-    "test_identity", "test_backfill", "test_identity_review", "test_quota",
+WITH_PREFECT = (
+    (
+        "test_cli", "test_events", "test_cli_login", "test_bootstrap", "test_blocks", "test_cli_purge",
+        "test_late",
+    ),
+    (
+        "test_flow", "test_docs_run", "test_cli_backfill", "test_fleet_flows", "test_kill_command",
+        "test_flow_plan", "test_cli_explain", "test_cli_verify", "test_cli_doctor",
+    ),
 )  # fmt: skip
-"""Files that take a processor longest: whoever starts them last waits for them alone."""
+"""Files that share a test process and so a Prefect server, whose start takes as long as many tests."""
+LONG = (
+    *chain(*WITH_PREFECT), "test_hostile", "test_scenarios", "test_kill", "test_bench_smoke", "test_sync",
+    "test_vault", "test_routes", "test_verify_all", "test_clocks_apart", "test_deletes_killed",
+    "test_routes_killed", "test_two_runs", "test_sealed_ledger", "test_deletes", "test_deletes_contacts",
+    "test_identity_learning", "test_verify", "test_database_trouble", "test_identity", "test_backfill",
+    "test_identity_review", "test_quota",
+)  # fmt: skip
+"""Files that take longest: whoever starts them last waits for them alone."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -63,6 +77,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; all else stays in its order."""
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives a test process a file after the other, and those that need Prefect together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        together = (files for files in WITH_PREFECT if Path(file).stem in files)
+        return next(together, (file,))[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
