@@ -36,6 +36,8 @@ _SUSPECT = 8
 """Windows beyond the pause for which a 429 leaves a slot to others, at most; they end one by one."""
 _LEAVE = 0.8
 """The part of the limit that is left to others, at most, for their 429s' sake."""
+_LATE = 0.2
+"""The part of a window after which all is counted that another owner had under way."""
 _PRUNE = 512
 _STEPS = 100
 _NEVER = float("inf")
@@ -184,8 +186,7 @@ class Quota:
         if sent_until is not None:
             ahead = usage.get("ahead")
             hidden += self._limit if ahead is None else ahead
-        # what was under way may be counted as long afterwards as a request without an answer
-        last = max(usage.get("at", wall), sent_until or 0.0) + LONGEST
+        last = max(usage.get("at", wall), sent_until or 0.0) + _LATE * self._window
         done = [*usage.get("done", ()), (last, hidden)]
         step = self._window / _STEPS
         self._done = _heard(done, wall - now, now + LONGEST + step)
