@@ -160,7 +160,7 @@ async def sync_together(accounts: Sequence[str], options: SyncOptions, at_once: 
             )
 
     await asyncio.gather(*map(place, range(at_once)))
-    failed = [account for account, state in states.items() if not state.is_completed()]
+    failed = sorted(account for account, state in states.items() if not state.is_completed())
     degraded = [account for account, state in states.items() if state.name == "Degraded"]
     message = f"{len(states)} accounts, {len(degraded)} degraded, {len(failed)} failed"
     if failed:
