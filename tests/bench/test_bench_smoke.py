@@ -1,4 +1,7 @@
-"""Each experiment of `make bench` at a tiny size: that it runs and measures, not how fast anything is."""
+"""Each experiment of `make bench` at a tiny size: that it runs and measures, not how fast anything is.
+
+Those of `make bench-scale` take longer even so: `make chaos` has them (at_scale.py).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import cost, large, model
+from bench import model
 from bench.__main__ import EXPERIMENTS, main, sized
 from bench.scene import Sizes
 from bench.table import Row, machine, show
@@ -50,26 +53,10 @@ def test_an_experiment_measures(name):
     assert told
 
 
-def test_a_filled_ledger_is_that_of_a_first_sync_and_its_second_run_is_measured():
-    told: list[str] = []
-    filled, second, growth = large.unchanged(replace(TINY, unchanged=120), told.append)
-    assert (filled.measured, filled.holds) == ("0 rows differ", True)
-    assert " contacts/s of CPU beyond reading (" in second.measured
-    assert "; 0 requests; " in second.measured
-    assert " µs at 20: +0%" in growth.measured
-    assert told
-
-
 def test_the_model_of_the_scaling_page_holds():
     (row,) = model.checked(TINY, lambda _: None)
     assert row.measured == row.limit.rpartition(": ")[2]
     assert row.holds
-
-
-def test_a_large_first_sync_is_measured_once():
-    (row,) = cost.first_sync(TINY, lambda _: None)
-    assert row.experiment.startswith("user CPU per written record (18 contacts)")
-    assert "best of 1" in row.measured
 
 
 def test_sizes_are_changed_one_by_one():

@@ -11,7 +11,7 @@ import pytest
 from tests.support.truth import check
 from tests.support.workers import QUICK, Worker, Workers, wait_for
 
-SCENARIO: dict[str, Any] = {"contacts": 40, "burst": 400, "interval": 0.3, "latency": 0.006}
+SCENARIO: dict[str, Any] = {"contacts": 25, "burst": 400, "interval": 0.3, "latency": 0.006}
 
 
 def begin(workers: Workers, **options: Any) -> Worker:
