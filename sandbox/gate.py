@@ -112,6 +112,8 @@ class Gate:
         journal.peak_in_flight = max(journal.peak_in_flight, journal.in_flight)
         try:
             call = await _read(scope, receive)
+            if call is None:
+                return
             with service.lock:
                 journal.requests += 1
                 reply = service.admit(call)
@@ -210,10 +212,13 @@ class Gate:
         return Reply(status, body or None, headers)
 
 
-async def _read(scope: Scope, receive: Receive) -> Call:
+async def _read(scope: Scope, receive: Receive) -> Call | None:
+    """Read a request; None where its sender went before all of it was there: no server acts on a part."""
     raw = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         raw += message.get("body", b"")
         if not message.get("more_body"):
             break

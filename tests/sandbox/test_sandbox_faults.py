@@ -1,5 +1,6 @@
 """Switchable faults: what a client sees, and whether the write took effect."""
 
+import socket
 import time
 
 import httpx
@@ -75,6 +76,22 @@ def test_a_slow_write_is_applied_although_nobody_waits_for_it(box, crm, notes):
     while count() == 0 and time.monotonic() < deadline:
         pass
     assert count() == 1
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"lastName": "Oth'])
+def test_a_request_that_breaks_off_is_not_looked_at(box, crm, create, sent):
+    contact = create(email="a@x.org")
+    names = ("authorization", "version", "host", "user-agent")
+    headers = {name: value for name, value in crm.build_request("PUT", "/").headers.items() if name in names}
+    lines = [
+        f"PUT /contacts/{contact['id']} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    lines += ["content-type: application/json", "content-length: 21", "", ""]
+    with socket.create_connection((crm.base_url.host, crm.base_url.port)) as wire:
+        wire.sendall("\r\n".join(lines).encode() + sent)
+    assert crm.get(f"/contacts/{contact['id']}").status_code == 200
+    assert box.writes() == {"create-contact": 1}
 
 
 def test_a_hang_with_an_end_is_answered(box, crm, notes):
