@@ -68,7 +68,7 @@ coverage: $(DEVELOPMENT)
 # Hundreds of kills with faults on top; CHAOS_SEED=n repeats a run, CHAOS_LIVES=n and CHAOS_GAMES=n make it longer.
 chaos: $(DEVELOPMENT)
 	$(BIN)/python -m pytest tests/chaos/kills.py tests/chaos/renewals.py tests/chaos/games_of_chance.py \
-		tests/bench/at_scale.py --timeout 900
+		tests/bench/experiments.py --timeout 900
 
 # All experiments take a quarter of an hour; `python -m bench NAME ...` runs single ones.
 bench: $(DEVELOPMENT)

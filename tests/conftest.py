@@ -63,7 +63,7 @@ WITH_PREFECT = (
 )  # fmt: skip
 """Files that share a test process and so a Prefect server, whose start takes as long as many tests."""
 LONG = (
-    *chain(*WITH_PREFECT), "test_hostile", "test_scenarios", "test_kill", "test_bench_smoke", "test_sync",
+    *chain(*WITH_PREFECT), "test_hostile", "test_scenarios", "test_kill", "test_sync",
     "test_vault", "test_routes", "test_verify_all", "test_clocks_apart", "test_deletes_killed",
     "test_routes_killed", "test_two_runs", "test_sealed_ledger", "test_deletes", "test_deletes_contacts",
     "test_identity_learning", "test_verify", "test_database_trouble", "test_identity", "test_backfill",
