@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, String, column, select, values
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    String,
+    TextClause,
+    column,
+    select,
+    values,
+)
 
 from tasks.engine.report import OPEN
 from tasks.ledger import lease
 from tasks.ledger.clock import now
 from tasks.ledger.records import blocks
-from tasks.ledger.tables import runs
+from tasks.ledger.tables import good, runs
 
 START_SECONDS = 4.2
 """Processor seconds that a flow run costs besides what it does: the worker's part and the processes that it
@@ -58,15 +67,15 @@ class Standing:
 def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
     """How these accounts stand: a few index look-ups each, however long their history is."""
     found: dict[str, Standing] = {}
-    good, at = ("ok", "degraded"), now(connection)
+    at = now(connection)
     for block in blocks(names):
         listed = values(column("name", String), name="names").data([(name,) for name in block]).cte()
         query = select(
             listed.c.name,
             _last(runs.c.started_at, listed.c.name).label("tried_at"),
             _last(runs.c.status, listed.c.name).label("status"),
-            _last(runs.c.finished_at, listed.c.name, *good).label("synced_at"),
-            _last(runs.c.finished_at - runs.c.started_at, listed.c.name, *good).label("seconds"),
+            _last(runs.c.finished_at, listed.c.name, good).label("synced_at"),
+            _last(_TOOK, listed.c.name, good).label("seconds"),
         )
         for row in connection.execute(query):
             seconds = UNKNOWN_SECONDS if row.seconds is None else row.seconds
@@ -145,7 +154,7 @@ def last_reports(connection: Connection, names: Collection[str]) -> dict[str, di
     found: dict[str, dict[str, Any]] = {}
     for block in blocks(names):
         listed = values(column("name", String), name="names").data([(name,) for name in block]).cte()
-        last = _last(runs.c.report, listed.c.name, "ok", "degraded", "failed").label("report")
+        last = _last(runs.c.report, listed.c.name, _ENDED).label("report")
         query = select(listed.c.name, last)
         found |= {row.name: row.report for row in connection.execute(query) if row.report}
     return found
@@ -178,9 +187,17 @@ def _did(report: Mapping[str, Any] | None) -> dict[str, int | None]:
     return {**told, "requests": asked}
 
 
-def _last(wanted: ColumnElement[Any], name: ColumnElement[str], *statuses: str) -> ScalarSelect[Any]:
+_TOOK = runs.c.finished_at - runs.c.started_at
+_ENDED = runs.c.status.in_(("ok", "degraded", "failed"))
+
+
+def _last(
+    wanted: ColumnElement[Any],
+    name: ColumnElement[str],
+    which: ColumnElement[bool] | TextClause | None = None,
+) -> ScalarSelect[Any]:
     """A value of an account's last sync, of those that ended so."""
     query = select(wanted).where(runs.c.account == name, runs.c.kind == "sync")
-    if statuses:
-        query = query.where(runs.c.status.in_(statuses))
+    if which is not None:
+        query = query.where(which)
     return query.order_by(runs.c.started_at.desc()).limit(1).scalar_subquery()
