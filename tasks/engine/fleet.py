@@ -6,7 +6,7 @@ an account that fails holds up nobody: it had its turn, and stands in line again
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     TextClause,
     column,
+    func,
     select,
     values,
 )
@@ -51,7 +52,7 @@ class Standing:
         account: its name.
         tried_at: when the last sync was started, UTC seconds; None: never.
         synced_at: when the last one that was ok or degraded ended.
-        seconds: how long that one took.
+        seconds: how long that one took; where there was none, how long the last one took to fail.
         status: how the last one ended, or ``running``; empty: there was none.
         as_of: when that was looked up, by the ledger's clock.
     """
@@ -62,6 +63,11 @@ class Standing:
     seconds: float = UNKNOWN_SECONDS
     status: str = ""
     as_of: float = 0.0
+
+    def had_turn(self, within: float) -> bool:
+        """Whether its last sync began in these last seconds, and has ended."""
+        ended = self.status not in ("", "running")
+        return ended and self.tried_at is not None and self.as_of - self.tried_at < within
 
 
 def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
@@ -75,7 +81,9 @@ def standings(connection: Connection, names: Collection[str]) -> list[Standing]:
             _last(runs.c.started_at, listed.c.name).label("tried_at"),
             _last(runs.c.status, listed.c.name).label("status"),
             _last(runs.c.finished_at, listed.c.name, good).label("synced_at"),
-            _last(_TOOK, listed.c.name, good).label("seconds"),
+            func.coalesce(_last(_TOOK, listed.c.name, good), _last(_TOOK, listed.c.name, _ENDED)).label(
+                "seconds"
+            ),
         )
         for row in connection.execute(query):
             seconds = UNKNOWN_SECONDS if row.seconds is None else row.seconds
@@ -122,26 +130,27 @@ def due(found: Iterable[Standing], *, busy: Collection[str], every: float) -> li
     return sorted(ready, key=lambda one: (one.tried_at or 0.0, one.synced_at or 0.0, one.account))
 
 
-def shards(ordered: Iterable[Standing], at_once: int = AT_ONCE) -> Iterator[tuple[str, ...]]:
-    """Which accounts share a flow run, in their order: as many as make its start a small part of it.
+def shards(ordered: Iterable[Standing], at_once: int = AT_ONCE) -> list[tuple[str, ...]]:
+    """Which accounts share a flow run: as many as make its start a small part of it.
 
-    One that takes long enough by itself has a flow run of its own. Of those that share one, ``at_once`` are
-    synced at the same time, so that it lasts so much shorter.
+    One that takes long enough by itself has a flow run of its own, and those of whom nothing is known are not
+    so many that any waits for another. Of those that share one, ``at_once`` are synced at the same time, so
+    that it lasts so much shorter. A flow run stands where the first of its accounts did.
     """
     enough = START_SECONDS * (1 / START_SHARE - 1)
-    together: list[str] = []
-    takes = 0.0
+    made: list[list[str]] = []
+    filling: dict[int, tuple[list[str], float]] = {}
     for one in ordered:
-        if one.seconds >= enough:
-            yield (one.account,)
-            continue
+        most = MOST_TOGETHER if one.seconds != UNKNOWN_SECONDS else at_once
+        most = 1 if one.seconds >= enough else most
+        together, takes = filling.pop(most, ([], 0.0))
+        if not together:
+            made.append(together)
         together.append(one.account)
         takes += one.seconds
-        if takes >= enough * at_once or len(together) == MOST_TOGETHER:
-            yield tuple(together)
-            together, takes = [], 0.0
-    if together:
-        yield tuple(together)
+        if takes < enough * at_once and len(together) < most:
+            filling[most] = together, takes
+    return [tuple(together) for together in made]
 
 
 def neediest(found: Iterable[Standing], most: int) -> list[Standing]:

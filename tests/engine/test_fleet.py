@@ -52,14 +52,20 @@ def test_how_accounts_stand_is_what_their_last_syncs_say(database):
         entered("ill", 40, "ok", 9.0, kind="backfill"),
         entered("busy", 10, "running"),
         entered("not asked for", 10, "ok"),
+        entered("never", 200, "failed", 7.0),
+        entered("never", 30, "failed", 0.5),
+        entered("never", 5, "running"),
     ]
     database.now_do(lambda connection: connection.execute(insert(runs), rows))
-    found = database.now_look(lambda connection: standings(connection, ["good", "ill", "busy", "new"]))
+    found = database.now_look(
+        lambda connection: standings(connection, ["good", "ill", "busy", "never", "new"])
+    )
     told = {one.account: (one.tried_at, one.synced_at, round(one.seconds, 3), one.status) for one in found}
     assert told == {
         "good": (NOW - 100, NOW - 97, 3.0, "ok"),
         "ill": (NOW - 50, NOW - 296, 4.0, "failed"),
         "busy": (NOW - 10, None, UNKNOWN_SECONDS, "running"),
+        "never": (NOW - 5, None, 0.5, "running"),
         "new": (None, None, UNKNOWN_SECONDS, ""),
     }
 
@@ -108,22 +114,49 @@ def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
     ]
     assert ("large",) in made
     seconds = {one.account: one.seconds for one in found}
+    made.remove(("large",))
     for shard in made[:-1]:
-        if shard != ("large",):
-            takes = sum(seconds[name] for name in shard) / AT_ONCE
-            assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
+        takes = sum(seconds[name] for name in shard) / AT_ONCE
+        assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
 
 
 def test_the_more_are_synced_at_once_the_more_share_a_flow_run():
     lasts = START_SECONDS / START_SHARE - START_SECONDS
     found = [Standing(f"a{number}", seconds=lasts / 7.9) for number in range(100)]
-    assert [len(next(shards(found, at_once))) for at_once in (1, 2, 8)] == [8, 16, 64]
+    assert [len(shards(found, at_once)[0]) for at_once in (1, 2, 8)] == [8, 16, 64]
 
 
 def test_a_flow_run_has_no_more_task_runs_than_are_kept_track_of():
     assert (
         max(map(len, shards(Standing(str(number), seconds=0.01) for number in range(500)))) == MOST_TOGETHER
     )
+
+
+def test_long_ones_hold_up_no_short_one_that_has_waited_longer():
+    long = [Standing(f"long{number}", seconds=500.0) for number in range(30)]
+    found = [Standing("first", seconds=1.0), *long, Standing("last", seconds=1.0)]
+    assert shards(found)[:2] == [("first", "last"), ("long0",)]
+
+
+def test_no_other_waits_for_one_of_whom_nothing_is_known():
+    known = [Standing(f"k{number}", seconds=1.0) for number in range(20)]
+    made = shards([*(Standing(f"n{number}") for number in range(10)), *known], 3)
+    assert [len(shard) for shard in made] == [3, 3, 3, 1, 20]
+
+
+@pytest.mark.parametrize(
+    ("status", "tried", "had"),
+    [
+        ("ok", 50, True),
+        ("failed", 50, True),
+        ("running", 50, False),
+        ("ok", 70, False),
+        ("", None, False),
+    ],
+)
+def test_who_had_its_turn_in_a_flow_run_that_is_under_way(status, tried, had):
+    one = Standing("one", None if tried is None else NOW - tried, status=status, as_of=NOW)
+    assert one.had_turn(60.0) is had
 
 
 def test_those_in_need_are_shown_first():
