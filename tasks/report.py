@@ -144,7 +144,7 @@ async def _show(made: Report, standing: Mapping[str, Any], disputed: Sequence[Ma
 
 async def _next_run() -> float | None:
     """When the deployment that this run is of runs next, where it is of one."""
-    if not deployment.id:
+    if not deployment.id or flow_run.flow_name == "shard":  # its deployment's next run is of other accounts
         return None
     async with get_client() as client:
         scheduled = await client.read_flow_runs(
