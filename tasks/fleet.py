@@ -78,7 +78,8 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
 async def _start(client: PrefectClient, found: list[Standing], options: FleetOptions) -> int:
     busy, under_way = await _under_way(client, found)
     ordered = fleet.due(found, busy=busy, every=options.every_seconds)
-    chosen = fleet.shards(ordered, options.at_once)[: max(0, options.most_runs - under_way)]
+    made = fleet.shards(ordered, options.at_once)
+    chosen = fleet.fitting(made, found, under_way=under_way, most=options.most_runs)
     deployment = await client.read_deployment_by_name(options.deployment)
     now = await server_time(client)
     for number, accounts in enumerate(chosen):
@@ -97,8 +98,8 @@ async def _start(client: PrefectClient, found: list[Standing], options: FleetOpt
     return sum(map(len, chosen))
 
 
-async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[str], int]:
-    """The accounts of the fleet's flow runs that did not end yet, and how many runs these are.
+async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[str], list[set[str]]]:
+    """The accounts that are not to be started now, and those of each flow run that did not end yet.
 
     One that had its turn is not held up by another of its flow run that takes long. Runs that died are called
     crashed, so that they keep no place: Prefect shows a run as under way for ever whose worker died, unless
@@ -112,7 +113,7 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
     with _ledger() as database:
         at_work = await database.look(fleet.at_work)
     tried = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
-    known, busy, number = {one.account: one for one in found}, set[str](), 0
+    known, busy, under_way = {one.account: one for one in found}, set[str](), list[set[str]]()
     for run in runs:
         accounts = {str(name) for name in run.parameters.get("accounts", ())}
         lasts = (at - began).total_seconds() if (began := taken_at(run)) else 0.0
@@ -123,8 +124,9 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
             continue
         waiting = {one for one in accounts if one not in known or not known[one].had_turn(lasts)}
         # where none of those is at work it may have died: the others then wait until that is certain
-        busy, number = busy | (waiting if waiting & at_work else accounts), number + 1
-    return busy, number
+        busy |= waiting if waiting & at_work else accounts
+        under_way.append(accounts)
+    return busy, under_way
 
 
 def taken_at(run: FlowRun) -> datetime | None:

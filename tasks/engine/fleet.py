@@ -34,10 +34,14 @@ START_SECONDS = 4.2
 starts, 3.1; Prefect's server, 1.1 (`python -m bench idle`, Prefect 3.8 on two processors)."""
 START_SHARE = 0.1
 """The part of a flow run that its start may be."""
+ENOUGH_SECONDS = START_SECONDS * (1 / START_SHARE - 1)
+"""What one takes that has a flow run of its own."""
 UNKNOWN_SECONDS = 30.0
 """What a sync is expected to take that never ended."""
 AT_ONCE = 4
 """Accounts of one flow run that are synced at the same time, where nothing else is said."""
+KEPT = 4
+"""One of so many flow runs is kept from accounts that take long."""
 DONE = ("created", "updated", "deleted")
 """What the table tells of an account's last sync."""
 MOST_TOGETHER = 100
@@ -63,6 +67,11 @@ class Standing:
     seconds: float = UNKNOWN_SECONDS
     status: str = ""
     as_of: float = 0.0
+
+    @property
+    def long(self) -> bool:
+        """Whether its next sync takes long, or may."""
+        return self.seconds >= ENOUGH_SECONDS or self.seconds == UNKNOWN_SECONDS
 
     def had_turn(self, within: float) -> bool:
         """Whether its last sync began in these last seconds, and has ended."""
@@ -137,20 +146,48 @@ def shards(ordered: Iterable[Standing], at_once: int = AT_ONCE) -> list[tuple[st
     so many that any waits for another. Of those that share one, ``at_once`` are synced at the same time, so
     that it lasts so much shorter. A flow run stands where the first of its accounts did.
     """
-    enough = START_SECONDS * (1 / START_SHARE - 1)
     made: list[list[str]] = []
     filling: dict[int, tuple[list[str], float]] = {}
     for one in ordered:
         most = MOST_TOGETHER if one.seconds != UNKNOWN_SECONDS else at_once
-        most = 1 if one.seconds >= enough else most
+        most = 1 if one.seconds >= ENOUGH_SECONDS else most
         together, takes = filling.pop(most, ([], 0.0))
         if not together:
             made.append(together)
         together.append(one.account)
         takes += one.seconds
-        if takes < enough * at_once and len(together) < most:
+        if takes < ENOUGH_SECONDS * at_once and len(together) < most:
             filling[most] = together, takes
     return [tuple(together) for together in made]
+
+
+def fitting(
+    made: Iterable[tuple[str, ...]],
+    found: Collection[Standing],
+    *,
+    under_way: Collection[Collection[str]],
+    most: int,
+) -> list[tuple[str, ...]]:
+    """Those of these flow runs for which there is a place, in their order.
+
+    Where some accounts take a moment, the others never have all places: they may keep them for hours.
+
+    Args:
+        made: what accounts are to share a flow run.
+        found: how all accounts stand.
+        under_way: the accounts of each flow run that did not end yet.
+        most: places that there are.
+    """
+    long = {one.account for one in found if one.long}
+    places = most - (most // KEPT if len(long) < len(found) else 0)
+    taken = sum(not long.isdisjoint(accounts) for accounts in under_way)
+    chosen: list[tuple[str, ...]] = []
+    for accounts in made:
+        lasts = not long.isdisjoint(accounts)
+        if len(under_way) + len(chosen) < most and not (lasts and taken >= places):
+            taken += lasts
+            chosen.append(accounts)
+    return chosen
 
 
 def neediest(found: Iterable[Standing], most: int) -> list[Standing]:

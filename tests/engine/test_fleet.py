@@ -17,6 +17,7 @@ from tasks.engine.fleet import (
     Standing,
     chosen,
     due,
+    fitting,
     last_reports,
     neediest,
     shards,
@@ -142,6 +143,18 @@ def test_no_other_waits_for_one_of_whom_nothing_is_known():
     known = [Standing(f"k{number}", seconds=1.0) for number in range(20)]
     made = shards([*(Standing(f"n{number}") for number in range(10)), *known], 3)
     assert [len(shard) for shard in made] == [3, 3, 3, 1, 20]
+
+
+def test_those_that_take_long_never_have_all_places():
+    long = [Standing(f"long{number}", seconds=500.0) for number in range(9)] + [Standing("new")]
+    short = [Standing(f"short{number}", seconds=1.0) for number in range(3)]
+    made, every = shards([*long, *short]), [*long, *short]
+    busy = [("long0", "gone"), ("long1",)]
+    chosen = fitting(made[2:], every, under_way=busy, most=8)
+    assert chosen == [("long2",), ("long3",), ("long4",), ("long5",), ("short0", "short1", "short2")]
+    assert len(fitting(shards(long), long, under_way=(), most=8)) == 8
+    assert len(fitting(shards(long), every, under_way=(), most=3)) == 3
+    assert fitting(made, every, under_way=[("short0",)] * 8, most=8) == []
 
 
 @pytest.mark.parametrize(
