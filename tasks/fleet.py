@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import TableArtifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -31,7 +31,7 @@ from tasks.ledger.lease import hold
 from tasks.ledger.sealing import Sealer
 from tasks.options import FleetOptions, SyncOptions
 from tasks.outlets import discreet
-from tasks.report import final_state, show
+from tasks.report import final_state, renew, show
 from tasks.settings import load
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,8 @@ async def show_fleet(found: list[Standing], started: int) -> str:
         reports = await database.look(
             lambda connection: fleet.last_reports(connection, [one.account for one in shown])
         )
-    await acreate_table_artifact(table=fleet.table(shown, reports), key="fleet", description=about)
+        table = TableArtifact(key="fleet", table=fleet.table(shown, reports), description=about)
+        await renew(database, "", "fleet", table)
     return about
 
 

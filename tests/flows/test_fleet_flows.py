@@ -138,6 +138,12 @@ def test_a_bad_account_holds_up_no_other_and_is_named(ran, prefect_api):
     assert states == {"sync good": "Completed", "sync ill": "Failed", "sync unknown": "Failed"}
 
 
+def test_one_table_is_brought_up_to_date_by_every_fleet(ran, prefect_api):
+    with prefect_client(prefect_api) as api:
+        (table,) = api.post("/artifacts/filter", json={"artifacts": {"key": {"any_": ["fleet"]}}}).json()
+    assert {row["account"] for row in json.loads(table["data"])} == {"good", "ill", "newest", "boxed"}
+
+
 def test_an_account_is_not_said_to_be_due_when_others_are(ran, prefect_api):
     with prefect_client(prefect_api) as api:
         (page,) = api.post(
