@@ -77,7 +77,8 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
 
 async def _start(client: PrefectClient, found: list[Standing], options: FleetOptions) -> int:
     busy, under_way = await _under_way(client, found)
-    ordered = fleet.due(found, busy=busy, every=options.every_seconds)
+    late = options.spread_seconds + fleet.BEGIN_SECONDS
+    ordered = fleet.due(found, busy=busy, every=options.every_seconds, late=late)
     made = fleet.shards(ordered, options.at_once)
     chosen = fleet.fitting(made, found, under_way=under_way, most=options.most_runs)
     deployment = await client.read_deployment_by_name(options.deployment)

@@ -40,6 +40,8 @@ UNKNOWN_SECONDS = 30.0
 """What a sync is expected to take that never ended."""
 AT_ONCE = 4
 """Accounts of one flow run that are synced at the same time, where nothing else is said."""
+BEGIN_SECONDS = 15.0
+"""Until a flow run that is due has begun with its accounts: a worker finds it and starts it."""
 KEPT = 4
 """One of so many flow runs is kept from accounts that take long."""
 DONE = ("created", "updated", "deleted")
@@ -123,18 +125,21 @@ def chosen(
     ]
 
 
-def due(found: Iterable[Standing], *, busy: Collection[str], every: float) -> list[Standing]:
+def due(
+    found: Iterable[Standing], *, busy: Collection[str], every: float, late: float = 0.0
+) -> list[Standing]:
     """Those whose turn it is, the longest unsynced first.
 
     Args:
         found: how the accounts stand.
         busy: accounts that a flow run is under way or waits for.
         every: seconds after which an account is to be synced again.
+        late: seconds after the fleet that started it that a sync may have begun: it is not to miss the next.
     """
     ready = [
         one
         for one in found
-        if one.account not in busy and (one.tried_at is None or one.tried_at <= one.as_of - every)
+        if one.account not in busy and (one.tried_at is None or one.tried_at <= one.as_of - every + late)
     ]
     return sorted(ready, key=lambda one: (one.tried_at or 0.0, one.synced_at or 0.0, one.account))
 

@@ -106,6 +106,12 @@ def test_the_longest_unsynced_goes_first_and_nobody_twice():
     assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]
 
 
+def test_who_began_late_does_not_miss_the_next_turn():
+    every = [Standing(str(ago), NOW - ago, NOW - ago + 2, as_of=NOW) for ago in (10, 20, 59)]
+    assert [one.account for one in due(every, busy=(), every=60, late=45)] == ["59", "20"]
+    assert due(every, busy=(), every=60) == []
+
+
 def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
     found = [Standing(f"a{number}", seconds=1.0 + number % 7) for number in range(100)]
     made = list(shards([*found, Standing("large", seconds=500.0), Standing("last", seconds=1.0)]))
