@@ -86,7 +86,7 @@ records = Table(
     Column("activities_at", Float),
     Column("checked", BigInteger),
     Index("records_by_parent", "account", "parent_id", "entity"),
-    Index("records_by_destination", "account", "entity", "destination_id"),
+    Index("records_by_destination", "destination_id", "account", "entity"),
     Index(
         "records_with_intent",
         "account",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -111,8 +112,9 @@ async def test_every_statement_finds_its_rows_by_an_index(box, database, ledger_
 
 LARGE = {
     "records": "INSERT INTO records (account, entity, source_id, destination_id, state, fingerprint, listed,"
-    " attempts, first_seen_at, seen) SELECT 'acme', 'contacts', 's' || n, 'd' || n,"
-    " CASE n % 500 WHEN 0 THEN 'rejected' ELSE 'synced' END, 'f', '', 0, 0, 1 FROM numbers",
+    " attempts, first_seen_at, seen, origin) SELECT 'acme', 'contacts', 's' || n, 'd' || n,"
+    " CASE n % 500 WHEN 0 THEN 'rejected' ELSE 'synced' END, 'f', '', 0, 0, 1,"
+    " CASE n % 900 WHEN 0 THEN 'created' ELSE 'adopted' END FROM numbers",
     "runs": "INSERT INTO runs (id, account, kind, mode, status, started_at, finished_at, owner)"
     " SELECT 'r' || n, 'acme', 'sync', 'incremental', 'failed', n, n + 1, 'o' FROM numbers",
     "staged": 'INSERT INTO staged (account, "key", source_id, "at")'
@@ -134,19 +136,25 @@ def test_what_is_open_in_a_large_account_is_found_without_looking_through_it(dat
         cases(connection, "acme")
         refused.contacts(connection, "acme", ["contacts"], "", 100)
         retention.let_go(connection, "tombstones", "acme", 1e9, Terms(90, 90))
+        vanished.contacts(connection, "acme", 2)
         vanished.settle(connection, "acme", 2)
         backfills.not_in_yet(connection, "acme", "k")
         found = {one: asked for one, asked in said.items() if "records" in one or "FROM runs" in one}
+        # who is missing is looked for among all
+        found = {one: asked for one, asked in found.items() if "records.seen <" not in one}
         return {statement: plan_of(connection, statement, asked) for statement, asked in found.items()}
 
     plans = database.now_do(ask)
-    assert len(plans) == 11
+    assert len(plans) == 12
     for statement, listed in plans.items():
         steps = "\n".join(listed)
         # a list of all contacts would be made, and looked through for each
         assert "LIST SUBQUERY" not in steps, statement
         assert "SubPlan" not in steps or "FROM runs" in statement, statement
-        if "runs.status IN ('ok'" in statement:
+        if "records.account !=" in statement:
+            # not by whatever accounts there are
+            assert re.search(r"\(+destination_id\b", steps), statement
+        elif "runs.status IN ('ok'" in statement:
             assert "runs_good" in steps, statement
         elif "withheld IN" in statement:
             assert "records_withholding" in steps, statement

@@ -179,7 +179,7 @@ def upgrade() -> None:
         sa.Column("checked", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("account", "entity", "source_id"),
     )
-    op.create_index("records_by_destination", "records", ["account", "entity", "destination_id"])
+    op.create_index("records_by_destination", "records", ["destination_id", "account", "entity"])
     op.create_index("records_by_parent", "records", ["account", "parent_id", "entity"])
     op.create_index(
         "records_unsettled",
