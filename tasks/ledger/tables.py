@@ -98,6 +98,7 @@ records = Table(
         "account",
         "entity",
         "state",
+        "source_id",
         sqlite_where=text(_UNSETTLED),
         postgresql_where=text(_UNSETTLED),
     ),

@@ -184,7 +184,7 @@ def upgrade() -> None:
     op.create_index(
         "records_unsettled",
         "records",
-        ["account", "entity", "state"],
+        ["account", "entity", "state", "source_id"],
         sqlite_where=sa.text("state NOT IN ('synced', 'skipped')"),
         postgresql_where=sa.text("state NOT IN ('synced', 'skipped')"),
     )
