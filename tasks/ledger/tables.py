@@ -51,6 +51,7 @@ from tasks.ledger.columns import Foreign, Sealed, SealedJson
 metadata = MetaData()
 
 _UNSETTLED = "state NOT IN ('synced', 'skipped')"
+_UNDONE = "state IN ('pending', 'sent', 'failed')"
 _WITHHOLDING = "withheld IS NOT NULL OR withheld_email IS NOT NULL"
 _GOOD = "kind = 'sync' AND status IN ('ok', 'degraded')"
 
@@ -136,10 +137,13 @@ effects = Table(
         "effects_open",
         "account",
         "at",
-        sqlite_where=text("state IN ('pending', 'sent', 'failed')"),
-        postgresql_where=text("state IN ('pending', 'sent', 'failed')"),
+        sqlite_where=text(_UNDONE),
+        postgresql_where=text(_UNDONE),
     ),
 )
+
+undone = text(f"effects.{_UNDONE}")
+"""Of an effect, likewise."""
 
 directory = Table(
     "directory",

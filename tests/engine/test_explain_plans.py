@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from tasks.engine.attention import cases
 from tasks.engine.fleet import standings
-from tasks.ledger import backfills, records, refused, retention, vanished
+from tasks.ledger import backfills, effects, records, refused, retention, vanished
 from tasks.ledger.retention import Terms
 from tests.support.accounts import sync
 from tests.support.verifying import verify_all
@@ -118,6 +118,7 @@ LARGE = {
     " CASE n % 900 WHEN 0 THEN 'created' ELSE 'adopted' END FROM numbers",
     "runs": "INSERT INTO runs (id, account, kind, mode, status, started_at, finished_at, owner)"
     " SELECT 'r' || n, 'acme', 'sync', 'incremental', 'failed', n, n + 1, 'o' FROM numbers",
+    "effects": FILL["effects"].replace("'other' || (n % 20)", "'acme'"),
     "staged": 'INSERT INTO staged (account, "key", source_id, "at")'
     " SELECT 'acme', 'k', 's' || n, n FROM numbers",
 }
@@ -140,13 +141,16 @@ def test_what_is_open_in_a_large_account_is_found_without_looking_through_it(dat
         vanished.contacts(connection, "acme", 2)
         vanished.settle(connection, "acme", 2)
         backfills.not_in_yet(connection, "acme", "k")
-        found = {one: asked for one, asked in said.items() if "records" in one or "FROM runs" in one}
+        effects.count_open(connection, "acme")
+        effects.open_of(connection, "acme", "s1")
+        effects.due(connection, "acme", before=9, now=1.0, actions=("event",), most=10)
+        found = {one: asked for one, asked in said.items() if re.search("records|effects|FROM runs", one)}
         # who is missing is looked for among all
         found = {one: asked for one, asked in found.items() if "records.seen <" not in one}
         return {statement: plan_of(connection, statement, asked) for statement, asked in found.items()}
 
     plans = database.now_do(ask)
-    assert len(plans) == 12
+    assert len(plans) == 15
     for statement, listed in plans.items():
         steps = "\n".join(listed)
         # a list of all contacts would be made, and looked through for each
@@ -157,6 +161,8 @@ def test_what_is_open_in_a_large_account_is_found_without_looking_through_it(dat
             assert re.search(r"\(+destination_id\b", steps), statement
         elif "runs.status IN ('ok'" in statement:
             assert "runs_good" in steps, statement
+        elif "FROM effects" in statement:
+            assert "effects_open" in steps, statement
         elif "withheld IN" in statement:
             assert "records_withholding" in steps, statement
         elif "staged" not in statement:
