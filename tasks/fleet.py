@@ -66,17 +66,20 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
 
     One fleet after the other: each sees what the one before it has started.
     """
-    about = {"run": f"fleet {flow_run.id}"}
+    about, names = {"run": f"fleet {flow_run.id}"}, [one.account for one in found]
     with discreet(), _ledger() as database:
         async with (
             hold(database, TURN, token_hex(), wait=TURN_SECONDS, usage=dict, tell=log.info, about=about),
             get_client() as client,
         ):
-            return await _start(client, found, options)
+            now = await database.look(lambda connection: fleet.standings(connection, names))
+            return await _start(client, now, await database.look(fleet.at_work), options)
 
 
-async def _start(client: PrefectClient, found: list[Standing], options: FleetOptions) -> int:
-    busy, under_way = await _under_way(client, found)
+async def _start(
+    client: PrefectClient, found: list[Standing], at_work: set[str], options: FleetOptions
+) -> int:
+    busy, under_way = await _under_way(client, found, at_work)
     late = options.spread_seconds + fleet.BEGIN_SECONDS
     ordered = fleet.due(found, busy=busy, every=options.every_seconds, late=late)
     made = fleet.shards(ordered, options.at_once)
@@ -99,7 +102,9 @@ async def _start(client: PrefectClient, found: list[Standing], options: FleetOpt
     return sum(map(len, chosen))
 
 
-async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[str], list[set[str]]]:
+async def _under_way(
+    client: PrefectClient, found: list[Standing], at_work: set[str]
+) -> tuple[set[str], list[set[str]]]:
     """The accounts that are not to be started now, and those of each flow run that did not end yet.
 
     One that had its turn is not held up by another of its flow run that takes long. Runs that died are called
@@ -111,8 +116,6 @@ async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[
     while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=len(runs)):
         runs += page
     at = await server_time(client)
-    with _ledger() as database:
-        at_work = await database.look(fleet.at_work)
     tried = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
     known, busy, under_way = {one.account: one for one in found}, set[str](), list[set[str]]()
     for run in runs:
