@@ -5,6 +5,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.fleet import choose, show_fleet, start
+from tasks.late import outdated
 from tasks.options import WHOLE_FLEET, FleetOptions
 
 
@@ -17,5 +18,7 @@ async def fleet(options: FleetOptions = WHOLE_FLEET) -> State[None]:
     Args:
         options: Which accounts, and how many flow runs at a time.
     """
+    if ended := await outdated():
+        return ended
     found = await choose(options)
     return Completed(message=await show_fleet(found, await start(found, options)))

@@ -95,7 +95,7 @@ def account_secret(name: str, field: str, *, where: str) -> str:
     Raises:
         ConfigurationError: as `secret_block`.
     """
-    value = getattr(_load(SyncAccount, name, where=where), field, None)
+    value = getattr(_account(name, where=where), field, None)
     return value.get_secret_value() if isinstance(value, SecretStr) else ""
 
 
@@ -105,8 +105,7 @@ def account_tables(name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: as `secret_block`.
     """
-    block: SyncAccount = _load(SyncAccount, name, where=f"account {name}")
-    return block.tables(name)
+    return _account(name, where=f"account {name}").tables(name)
 
 
 async def accounts_in_blocks() -> dict[str, list[str]]:
@@ -120,6 +119,16 @@ async def accounts_in_blocks() -> dict[str, list[str]]:
                 return {}
             raise
     return {str(one.name): list(one.data.get("tags") or ()) for one in blocks}
+
+
+def _account(name: str, *, where: str) -> SyncAccount:
+    """An account's block, read once a process: its tables are asked for, and then each of its secrets."""
+    if name not in _read:
+        _read[name] = _load(SyncAccount, name, where=where)
+    return _read[name]
+
+
+_read: dict[str, SyncAccount] = {}
 
 
 def _load(kind: type[Block], name: str, *, where: str) -> Any:  # noqa: ANN401 - a block

@@ -1,18 +1,21 @@
 """Prefect's part in a fleet: who is under way, starting flow runs, and what a fleet looks like in the UI."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import TableArtifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.runtime import flow_run
 from prefect.states import Completed, Crashed, Failed, Scheduled
 
 from tasks.alerts import telling
@@ -24,11 +27,14 @@ from tasks.events import emit
 from tasks.late import LOST_SECONDS, server_time
 from tasks.ledger import migrate
 from tasks.ledger.database import Database, opened
+from tasks.ledger.lease import hold
 from tasks.ledger.sealing import Sealer
 from tasks.options import FleetOptions, SyncOptions
 from tasks.outlets import discreet
-from tasks.report import final_state, show
+from tasks.report import final_state, renew, show
 from tasks.settings import load
+
+log = logging.getLogger(__name__)
 
 TAG = "voipsync-fleet"
 """On the flow runs that a fleet starts: by it the next one finds those that did not end yet."""
@@ -37,6 +43,8 @@ OPEN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAU
 PAGE = 200
 APART_SECONDS = 1.0
 """Between the first accounts of a flow run: as long as one takes to send what its quota allows at once."""
+TURN, TURN_SECONDS = "one fleet at a time", 120.0
+"""What fleets lease to start flow runs, and how long one waits for another; no location has such an id."""
 SHOWN = 100
 """Accounts that the artifact names, those in most need first."""
 
@@ -54,62 +62,82 @@ async def choose(options: FleetOptions) -> list[Standing]:
 
 @task(name="start", cache_policy=NO_CACHE, persist_result=False)
 async def start(found: list[Standing], options: FleetOptions) -> int:
-    """Start flow runs for those whose turn it is, within the bound; return how many accounts that were."""
-    with discreet():
-        async with get_client() as client:
-            busy, under_way = await _under_way(client, found)
-            ordered = fleet.due(found, busy=busy, every=options.every_seconds)
-            chosen = [
-                shard
-                for shard, _ in zip(
-                    fleet.shards(ordered, options.at_once), range(options.most_runs - under_way), strict=False
-                )
-            ]
-            deployment = await client.read_deployment_by_name(options.deployment)
-            now = await server_time(client)
-            for number, accounts in enumerate(chosen):
-                at = now + timedelta(seconds=options.spread_seconds * number / len(chosen))
-                await client.create_flow_run_from_deployment(
-                    deployment.id,
-                    parameters={
-                        "accounts": accounts,
-                        "options": options.sync.model_dump(mode="json"),
-                        "at_once": options.at_once,
-                    },
-                    state=Scheduled(scheduled_time=at),
-                    name=f"sync {accounts[0]}" + (f" and {len(accounts) - 1} more" if accounts[1:] else ""),
-                    tags=[TAG],
-                )
-        return sum(map(len, chosen))
+    """Start flow runs for those whose turn it is, within the bound; return how many accounts that were.
+
+    One fleet after the other: each sees what the one before it has started.
+    """
+    about, names = {"run": f"fleet {flow_run.id}"}, [one.account for one in found]
+    with discreet(), _ledger() as database:
+        async with (
+            hold(database, TURN, token_hex(), wait=TURN_SECONDS, usage=dict, tell=log.info, about=about),
+            get_client() as client,
+        ):
+            now = await database.look(lambda connection: fleet.standings(connection, names))
+            return await _start(client, now, await database.look(fleet.at_work), options)
 
 
-async def _under_way(client: PrefectClient, found: list[Standing]) -> tuple[set[str], int]:
-    """The accounts of the fleet's flow runs that did not end yet, and how many runs these are.
+async def _start(
+    client: PrefectClient, found: list[Standing], at_work: set[str], options: FleetOptions
+) -> int:
+    busy, under_way = await _under_way(client, found, at_work)
+    late = options.spread_seconds + fleet.BEGIN_SECONDS
+    ordered = fleet.due(found, busy=busy, every=options.every_seconds, late=late)
+    made = fleet.shards(ordered, options.at_once)
+    chosen = fleet.fitting(made, found, under_way=under_way, most=options.most_runs)
+    deployment = await client.read_deployment_by_name(options.deployment)
+    now = await server_time(client)
+    for number, accounts in enumerate(chosen):
+        at = now + timedelta(seconds=options.spread_seconds * number / len(chosen))
+        await client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={
+                "accounts": accounts,
+                "options": options.sync.model_dump(mode="json"),
+                "at_once": options.at_once,
+            },
+            state=Scheduled(scheduled_time=at),
+            name=f"sync {accounts[0]}" + (f" and {len(accounts) - 1} more" if accounts[1:] else ""),
+            tags=[TAG],
+        )
+    return sum(map(len, chosen))
 
-    Those that died are called crashed, so that they keep no place: Prefect shows a run as under way for ever
-    whose worker died, unless an automation ends it.
+
+async def _under_way(
+    client: PrefectClient, found: list[Standing], at_work: set[str]
+) -> tuple[set[str], list[set[str]]]:
+    """The accounts that are not to be started now, and those of each flow run that did not end yet.
+
+    One that had its turn is not held up by another of its flow run that takes long. Runs that died are called
+    crashed, so that they keep no place: Prefect shows a run as under way for ever whose worker died, unless
+    an automation ends it.
     """
     unended = FlowRunFilter.model_validate({"tags": {"all_": [TAG]}, "state": {"type": {"any_": OPEN}}})
     runs: list[FlowRun] = []
     while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=len(runs)):
         runs += page
-    lost = await server_time(client) - timedelta(seconds=LOST_SECONDS)
-    began = {run.id: run.start_time or run.expected_start_time for run in runs if run.state_type in BEGUN}
-    long_ago = {number for number, at in began.items() if at and at < lost}
-    alive = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
-    if long_ago:
-        with _ledger() as database:
-            alive |= await database.look(fleet.at_work)
-    known, busy, number = {one.account for one in found}, set[str](), 0
+    at = await server_time(client)
+    tried = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
+    known, busy, under_way = {one.account: one for one in found}, set[str](), list[set[str]]()
     for run in runs:
         accounts = {str(name) for name in run.parameters.get("accounts", ())}
+        lasts = (at - began).total_seconds() if (began := taken_at(run)) else 0.0
         # of those that another fleet chose, it is not known when they were tried
-        if run.id in long_ago and accounts <= known and not accounts & alive:
+        if lasts > LOST_SECONDS and accounts <= {*known} and not accounts & (tried | at_work):
             died: State[None] = Crashed(message="it died: nobody syncs any of its accounts")
             await client.set_flow_run_state(run.id, died, force=True)
-        else:
-            busy, number = busy | accounts, number + 1
-    return busy, number
+            continue
+        waiting = {one for one in accounts if one not in known or not known[one].had_turn(lasts)}
+        # where none of those is at work it may have died: the others then wait until that is certain
+        busy |= waiting if waiting & at_work else accounts
+        under_way.append(accounts)
+    return busy, under_way
+
+
+def taken_at(run: FlowRun) -> datetime | None:
+    """When a worker took a run that did not end yet; by then it may have been due for long."""
+    if run.state is None or run.state.type not in BEGUN:
+        return None
+    return run.start_time or run.state.timestamp
 
 
 @task(name="show fleet", cache_policy=NO_CACHE, persist_result=False)
@@ -126,7 +154,8 @@ async def show_fleet(found: list[Standing], started: int) -> str:
         reports = await database.look(
             lambda connection: fleet.last_reports(connection, [one.account for one in shown])
         )
-    await acreate_table_artifact(table=fleet.table(shown, reports), key="fleet", description=about)
+        table = TableArtifact(key="fleet", table=fleet.table(shown, reports), description=about)
+        await renew(database, "", "fleet", table)
     return about
 
 

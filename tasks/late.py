@@ -9,6 +9,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -34,13 +35,8 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
     """End a scheduled run whose work another one does, and take over the work of those that are late."""
     if options.overlap == "wait":
         return None
-    try:
-        if late := await _collapse():
-            log.info("%d late runs of this schedule are cancelled: this one does their work", late)
-        if newer := await _newer():
-            return Completed(name="Skipped", message=f"flow run {newer}, due later, does this one's work")
-    except Exception as error:  # noqa: BLE001 - then each of them starts, and ends at once
-        log.warning("late runs of this schedule are not cancelled: %s", text_of(error))
+    if ended := await outdated():
+        return ended
     settings = load()
     other = await asyncio.to_thread(sync_under_way, settings.state, account, settings.account(account))
     if other:
@@ -50,6 +46,18 @@ async def superseded(account: str, options: SyncOptions) -> State[Report] | None
             log.info("%d runs of this schedule are called crashed: nobody else syncs the account", dead)
     except Exception as error:  # noqa: BLE001 - they are shown as running, and that is all
         log.warning("dead runs of this schedule are not called crashed: %s", text_of(error))
+    return None
+
+
+async def outdated() -> State[Any] | None:
+    """End a scheduled run of which a newer one is under way, and cancel those that are late: they are one."""
+    try:
+        if late := await _collapse():
+            log.info("%d late runs of this schedule are cancelled: this one does their work", late)
+        if newer := await _newer():
+            return Completed(name="Skipped", message=f"flow run {newer}, due later, does this one's work")
+    except Exception as error:  # noqa: BLE001 - then each of them starts, and ends at once
+        log.warning("late runs of this schedule are not cancelled: %s", text_of(error))
     return None
 
 

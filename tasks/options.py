@@ -110,7 +110,7 @@ class FleetOptions(BaseModel):
     every_seconds: float = Field(
         60.0,
         ge=0,
-        description="an account whose last sync was started less long ago is passed over",
+        description="about how often each account is synced; the schedule of the fleet bounds it",
         json_schema_extra={"position": 2},
     )
     most_runs: int = Field(

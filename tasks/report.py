@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -11,6 +12,8 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.artifacts import (
+    Artifact,
+    MarkdownArtifact,
     acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
@@ -27,7 +30,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import PrefectException
+from prefect.exceptions import PrefectException, PrefectHTTPStatusError
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
@@ -40,6 +43,8 @@ from tasks.engine.run import Run
 from tasks.engine.status import status
 from tasks.engine.steps import Progress, Steps
 from tasks.errors import LedgerUnavailable, VoipsyncError
+from tasks.ledger import facts
+from tasks.ledger.database import Database
 from tasks.outlets import discreet, guard, text_of
 
 log = logging.getLogger(__name__)
@@ -116,25 +121,24 @@ async def show(steps: Steps) -> Report:
     try:
         how = partial(status, name=run.name, account=run.account, day=run.quota.day)
         standing = await run.state.look(how)
-        await _show(made, standing, shown(run.account, run.findings.disputed))
+        await _show(run, made, standing)
     except (PrefectException, httpx.HTTPError, LedgerUnavailable) as error:
         log.warning("the run's report is not in the Prefect UI (%s): voipsync status has it", text_of(error))
     return made
 
 
-async def _show(made: Report, standing: Mapping[str, Any], disputed: Sequence[Mapping[str, Any]]) -> None:
-    """Make the artifacts; of a run that had nothing to do there is only its account's page."""
+async def _show(run: Run, made: Report, standing: Mapping[str, Any]) -> None:
+    """Make the artifacts; a run that had nothing to do only brings its account's page up to date."""
     key, page = artifact_key(made.account), overview(standing, next_run=await _next_run())
-    making: list[Awaitable[UUID]] = [
-        acreate_markdown_artifact(page, key=f"overview-{key}", description=headline(standing))
-    ]
+    shows = MarkdownArtifact(key=f"overview-{key}", markdown=page, description=headline(standing))
+    making: list[Awaitable[object]] = [renew(run.state, run.name, "overview", shows)]
     if not made.idle:
         about = f"{made.mode} run {made.run_id} of {made.account}: {made.status}"
         table = [
             {"entity": entity, **{name: counts[name] for name in made.shown}}
             for entity, counts in made.entities.items()
         ]
-        page = summary(made, [*standing["attention"], *disputed])
+        page = summary(made, [*standing["attention"], *shown(run.account, run.findings.disputed)])
         making += [
             acreate_table_artifact(table=table, key=f"report-{key}", description=about),
             acreate_markdown_artifact(page, key=f"summary-{key}", description=about),
@@ -142,9 +146,30 @@ async def _show(made: Report, standing: Mapping[str, Any], disputed: Sequence[Ma
     await asyncio.gather(*making)
 
 
+async def renew(database: Database, account: str, name: str, artifact: Artifact) -> None:
+    """Bring an artifact up to date in place: Prefect keeps all of them, and one a minute would fill it.
+
+    Args:
+        database: the ledger's, which remembers it.
+        account: whose it is; empty: of all.
+        name: under which it is remembered.
+        artifact: as it is to be.
+    """
+    known = await database.look(partial(facts.get, account=account, name=name))
+    async with get_client() as client:
+        if known is not None:
+            now = {"data": await artifact.aformat(), "description": artifact.description}
+            with suppress(PrefectHTTPStatusError):  # it is there no more, or this is another server
+                # as `update_artifact`, without its event, which would be kept with all that it carries
+                await client.request("PATCH", "/artifacts/{id}", json=now, path_params={"id": known[0]})
+                return
+        made = await artifact.acreate(client)
+    await database.do(partial(facts.put, account=account, name=name, value=str(made.id)))
+
+
 async def _next_run() -> float | None:
     """When the deployment that this run is of runs next, where it is of one."""
-    if not deployment.id:
+    if not deployment.id or flow_run.flow_name == "shard":  # its deployment's next run is of other accounts
         return None
     async with get_client() as client:
         scheduled = await client.read_flow_runs(

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args
@@ -221,10 +221,9 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         ConfigurationError: the file is missing or malformed, a key is unknown or has a wrong value.
     """
-    chosen = path or Path(os.environ.get("VOIPSYNC_CONFIG", "voipsync.toml"))
-    raw: dict[str, Any] = {}
+    chosen, text = path or Path(os.environ.get("VOIPSYNC_CONFIG", "voipsync.toml")), ""
     try:
-        raw = tomllib.loads(chosen.read_text(encoding="utf-8"))
+        text = chosen.read_text(encoding="utf-8")
     except FileNotFoundError:
         if path is None and _STATE_URL in os.environ:  # accounts live in Prefect blocks: no file is needed
             chosen = Path("the environment")
@@ -237,9 +236,17 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigurationError(
             f"cannot read {chosen}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
         ) from None
+    ours = frozenset(item for item in os.environ.items() if item[0].upper().startswith("VOIPSYNC_"))
+    return _parsed(text, str(chosen), hash(ours))
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str, where: str, _environment: int) -> Settings:
+    """What a file and the environment say; each run asks, and thousands of accounts take seconds to check."""
+    try:
+        return of_tables(tomllib.loads(text), where)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{chosen} is not valid TOML: {error}") from None
-    return of_tables(raw, str(chosen))
+        raise ConfigurationError(f"{where} is not valid TOML: {error}") from None
 
 
 def of_tables(tables: Mapping[str, Any], where: str) -> Settings:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, select
 
 from tasks.engine.remedies import remedy
 from tasks.engine.report import SHOWN, Case
-from tasks.ledger.tables import records
+from tasks.ledger.tables import records, unsettled
 from tasks.settings import Account
 
 _PARENTS = records.alias("parents")
@@ -35,7 +35,7 @@ def cases(connection: Connection, account: str) -> list[Case]:
                 _PARENTS.c.source_id == records.c.parent_id,
             ),
         )
-        .where(records.c.account == account, records.c.state.in_(("ambiguous", "rejected")))
+        .where(records.c.account == account, records.c.state.in_(("ambiguous", "rejected")), unsettled)
         .order_by(records.c.state, records.c.entity, records.c.source_id)
         .limit(SHOWN)
     )

@@ -19,7 +19,7 @@ from tasks.engine.keyring import DAY, ageing, standings
 from tasks.engine.report import Report
 from tasks.engine.run import Run
 from tasks.ledger import facts
-from tasks.ledger.tables import leases, runs
+from tasks.ledger.tables import good, leases, runs
 
 STATE, REJECTS, QUOTA, CREDENTIAL, SYNCED = (
     "voipsync.account.state-changed",
@@ -158,12 +158,7 @@ def _stands(run: Run) -> bool:
 def _standing(connection: Connection, run: Run, report: Report) -> Standing:
     before: float | None = connection.execute(
         select(runs.c.finished_at)
-        .where(
-            runs.c.account == run.name,
-            runs.c.kind == "sync",
-            runs.c.id != run.id,
-            runs.c.status.in_(("ok", "degraded")),
-        )
+        .where(runs.c.account == run.name, runs.c.id != run.id, good)
         .order_by(runs.c.started_at.desc())
         .limit(1)
     ).scalar()

@@ -82,8 +82,10 @@ async def conclude(run: Run, error: BaseException | None = None) -> Report:
 
 
 async def tell_open(run: Run) -> dict[tuple[str, str], int]:
-    """Say what is not settled, by the ledger; return how many records are in each (entity, state)."""
-    open_records = await run.database.look(lambda connection: records.count_by_state(connection, run.name))
+    """Say what is not settled, by the ledger; return how many records each (entity, state) of these has."""
+    open_records = await run.database.look(
+        lambda connection: records.count_by_state(connection, run.name, settled=False)
+    )
     rejects = await run.database.look(lambda connection: records.count_rejects(connection, run.name))
     for entity, reason, number in rejects:
         run.findings.remark(entity, f"rejected {in_words(reason)}", number, still_open=True)

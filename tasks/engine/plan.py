@@ -153,7 +153,7 @@ async def seal(
             checksum.add(item)
         await run.state.do(partial(plans.add, plan_id=plan.id, first=number, items=made))
         number += len(made)
-    open_records = await run.database.look(partial(records.count_by_state, account=run.name))
+    open_records = await run.database.look(partial(records.count_by_state, account=run.name, settled=False))
     about = await _about(run, rehearsal, open_records, kind=kind, told=told)
     plan = replace(plan, state=plans.MADE, about={**about, "items": number, "first": first})
     plan = replace(plan, checksum=checksum.whole(plan))

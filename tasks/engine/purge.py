@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from tasks.errors import Busy, ConfigurationError
 from tasks.ledger import clock, migrate, plans, retention
 from tasks.ledger.database import Database, open_engine
-from tasks.ledger.lease import described, holder
+from tasks.ledger.lease import described, holders
 from tasks.ledger.retention import KINDS, Terms
 from tasks.ledger.sealing import Sealer
-from tasks.ledger.tables import leases
 from tasks.options import PurgeOptions
 from tasks.settings import Settings
 
@@ -169,9 +168,8 @@ async def _in_turn(database: Database, batch: Callable[[Connection], int]) -> in
 
 
 def _refuse_beside_runs(connection: Connection, account: str | None = None) -> None:
-    for name in connection.execute(select(leases.c.name)).scalars().all():
-        held = holder(connection, name)
-        if held is not None and account in (None, held.get("account")):
+    for held in holders(connection):
+        if account in (None, held.get("account")):
             raise Busy(f"{described(held)} is under way: purge when it has ended")
 
 

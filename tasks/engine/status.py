@@ -18,7 +18,7 @@ from tasks.ledger.database import opened
 from tasks.ledger.lease import described, holder, in_line
 from tasks.ledger.retention import LAST_RUNS
 from tasks.ledger.sealing import Sealer
-from tasks.ledger.tables import leases, runs
+from tasks.ledger.tables import good, leases, runs
 from tasks.settings import Account, State
 
 _HOUR, _DAY = 3_600.0, 86_400.0
@@ -83,8 +83,8 @@ def status(
     ).all()
     synced = connection.execute(
         select(runs.c.started_at, runs.c.finished_at)
-        .where(runs.c.account == name, runs.c.kind == "sync", runs.c.status.in_(("ok", "degraded")))
-        .order_by(runs.c.finished_at.desc())
+        .where(runs.c.account == name, good)
+        .order_by(runs.c.started_at.desc())
         .limit(1)
     ).first()
     counts = records.count_by_state(connection, name)

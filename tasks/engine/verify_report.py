@@ -113,7 +113,7 @@ async def conclude(
     found = await look(partial(deviations.count, account=run.name, number=number))
     written = await look(partial(deviations.delivered, account=run.name))
     checked = await look(partial(deviations.checked, account=run.name, number=number))
-    states = await look(partial(records.count_by_state, account=run.name))
+    states = await look(partial(records.count_by_state, account=run.name, settled=False))
     entities: dict[str, dict[str, int]] = {
         entity: {
             "written": written.get(entity, 0),

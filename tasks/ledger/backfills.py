@@ -15,8 +15,10 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
+    exists,
     func,
     literal,
+    not_,
     select,
     true,
     tuple_,
@@ -95,13 +97,13 @@ def rest(connection: Connection, account: str, key: str, after: Place | None = N
 
 def not_in_yet(connection: Connection, account: str, key: str) -> int:
     """Return how many of the contacts that are left are not at the destination, for all that is known."""
-    there = (
+    there = exists().where(
         records.c.account == account,
         records.c.entity == "contacts",
+        records.c.source_id == staged.c.source_id,
         records.c.destination_id.is_not(None),
     )
-    known = select(records.c.source_id).where(*there)
-    query = select(func.count()).where(_of(staged, account, key), staged.c.source_id.not_in(known))
+    query = select(func.count()).where(_of(staged, account, key), not_(there))
     return int(connection.execute(query).scalar_one())
 
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, func, not_, or_, select
 
 from tasks.ledger.records import upsert
-from tasks.ledger.tables import effects, records
+from tasks.ledger.tables import effects, records, undone
 
-OPEN = ("pending", "sent", "failed")
 ENDED = ("left", "gone")
 """States of a contact that, where it is not at the destination, will not be there again."""
 
@@ -84,7 +83,7 @@ def due(
         )
         .where(
             effects.c.account == account,
-            effects.c.state.in_(OPEN),
+            undone,
             effects.c.action.in_(actions),
             effects.c.tried < before,
             func.coalesce(effects.c.next_attempt_at, 0.0) <= now,
@@ -111,7 +110,7 @@ def open_of(connection: Connection, account: str, source_id: str) -> list[Effect
     """Return what a contact's tags started and has not happened for sure, the oldest first."""
     rows = connection.execute(
         select(*(effects.c[name] for name in _COLUMNS))
-        .where(effects.c.account == account, effects.c.source_id == source_id, effects.c.state.in_(OPEN))
+        .where(effects.c.account == account, effects.c.source_id == source_id, undone)
         .order_by(effects.c.at, effects.c.key)
     )
     return [Effect(**row._mapping) for row in rows]  # noqa: SLF001 - the public name of a row's mapping
@@ -122,7 +121,7 @@ def count_open(connection: Connection, account: str) -> list[tuple[str, str, int
     reason = func.coalesce(effects.c.reason, effects.c.state)
     rows = connection.execute(
         select(effects.c.action, reason, func.count(), func.max(effects.c.error))
-        .where(effects.c.account == account, effects.c.state.in_(OPEN))
+        .where(effects.c.account == account, undone)
         .group_by(effects.c.action, reason)
         .order_by(effects.c.action, reason)
     )

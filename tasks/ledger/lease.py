@@ -161,15 +161,17 @@ def in_line(connection: Connection, name: str) -> list[dict[str, Any]]:
     return [dict(row.about or {}) for row in connection.execute(select(waiters.c.about).where(*there))]
 
 
+def holders(connection: Connection) -> list[dict[str, Any]]:
+    """Return all who hold a location now."""
+    held = select(leases.c.holder).where(leases.c.owner.is_not(None), leases.c.expires_at > ask(connection))
+    found = [dict(row.holder or {}) for row in connection.execute(held)]
+    return [one for one in found if not _is_gone(one)]
+
+
 def at_work(connection: Connection) -> list[dict[str, Any]]:
     """Return all who hold a location now or wait for one."""
-    now = ask(connection)
-    held = select(leases.c.holder).where(leases.c.owner.is_not(None), leases.c.expires_at > now)
-    there = select(waiters.c.about).where(waiters.c.seen_at > now - GONE_SECONDS)
-    holders = [dict(row.holder or {}) for row in connection.execute(held)]
-    return [one for one in holders if not _is_gone(one)] + [
-        dict(row.about or {}) for row in connection.execute(there)
-    ]
+    there = select(waiters.c.about).where(waiters.c.seen_at > ask(connection) - GONE_SECONDS)
+    return holders(connection) + [dict(row.about or {}) for row in connection.execute(there)]
 
 
 def described(held: Mapping[str, Any]) -> str:

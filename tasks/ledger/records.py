@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Insert, Row, Table, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger.columns import matching
-from tasks.ledger.tables import records
+from tasks.ledger.tables import records, unsettled, withheld
 
 _due = func.coalesce(records.c.next_attempt_at, 0.0)
 BLOCK = 512
@@ -229,6 +229,7 @@ def withholding(connection: Connection, account: str, keys: Collection[str]) -> 
                 records.c.account == account,
                 records.c.entity == "contacts",
                 records.c.state == "synced",
+                withheld,
                 or_(*held),
             )
         )
@@ -250,11 +251,13 @@ def any_delivered(connection: Connection, account: str) -> bool:
     return connection.execute(there.limit(1)).first() is not None
 
 
-def count_by_state(connection: Connection, account: str) -> dict[tuple[str, str], int]:
-    """Return how many records are in each (entity, state)."""
+def count_by_state(
+    connection: Connection, account: str, *, settled: bool = True
+) -> dict[tuple[str, str], int]:
+    """Return how many records are in each (entity, state); without those that need nothing, by an index."""
     rows = connection.execute(
         select(records.c.entity, records.c.state, func.count())
-        .where(records.c.account == account)
+        .where(records.c.account == account, *(() if settled else (unsettled,)))
         .group_by(records.c.entity, records.c.state)
     )
     return {(entity, state): number for entity, state, number in rows}
@@ -264,7 +267,7 @@ def count_rejects(connection: Connection, account: str) -> list[tuple[str, str, 
     """Return (entity, reason, number) of the refused records, the most frequent first."""
     rows = connection.execute(
         select(records.c.entity, records.c.reason, func.count())
-        .where(records.c.account == account, records.c.state == "rejected")
+        .where(records.c.account == account, records.c.state == "rejected", unsettled)
         .group_by(records.c.entity, records.c.reason)
         .order_by(func.count().desc(), records.c.entity, records.c.reason)
     )
@@ -275,7 +278,10 @@ def ambiguous(connection: Connection, account: str, most: int | None = None) -> 
     """Return the contacts that a person is to settle, or some of them."""
     rows = connection.execute(
         _SELECT.where(
-            records.c.account == account, records.c.entity == "contacts", records.c.state == "ambiguous"
+            records.c.account == account,
+            records.c.entity == "contacts",
+            records.c.state == "ambiguous",
+            unsettled,
         )
         .order_by(records.c.source_id)
         .limit(most)

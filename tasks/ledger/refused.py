@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, case, select
 
-from tasks.ledger.tables import records
+from tasks.ledger.tables import records, unsettled
 
 
 def contacts(
@@ -27,6 +27,7 @@ def contacts(
         .where(
             records.c.account == account,
             records.c.state == "rejected",
+            unsettled,
             records.c.entity.in_(entities),
             contact_id > after,
         )

@@ -57,12 +57,14 @@ from tasks.ledger.tables import (
     directory,
     effects,
     facts,
+    good,
     history,
     plan_items,
     plans,
     records,
     runs,
     staged,
+    unsettled,
 )
 from tasks.settings import State
 
@@ -225,10 +227,10 @@ def _writes(asked: _Asked) -> ColumnElement[bool]:
 
 def _runs(asked: _Asked) -> ColumnElement[bool]:
     mine = select(runs.c.id).where(runs.c.account == asked.account).order_by(runs.c.started_at.desc())
-    good = mine.where(runs.c.kind == "sync", runs.c.status.in_(("ok", "degraded"))).limit(1)
+    last_good = mine.where(good).limit(1)
     stay = [
         *asked.connection.execute(mine.limit(LAST_RUNS)).scalars(),
-        *asked.connection.execute(good).scalars(),
+        *asked.connection.execute(last_good).scalars(),
     ]
     return and_(runs.c.account == asked.account, runs.c.started_at < asked.past, runs.c.id.not_in(stay))
 
@@ -294,6 +296,7 @@ def _tombstones(asked: _Asked) -> ColumnElement[bool]:
     return and_(
         records.c.account == asked.account,
         records.c.state == "gone",
+        unsettled,
         records.c.reason == "deleted",
         records.c.destination_id.is_(None),
         records.c.intent.is_(None),

@@ -27,9 +27,9 @@ from tasks.errors import Busy
 from tasks.ledger import credentials, key_file, keys_used
 from tasks.ledger.columns import Sealed, SealedJson
 from tasks.ledger.database import Database
-from tasks.ledger.lease import described, holder
+from tasks.ledger.lease import described, holders
 from tasks.ledger.sealing import MARK, Sealer
-from tasks.ledger.tables import leases, metadata
+from tasks.ledger.tables import metadata
 from tasks.settings import State
 
 BATCH = 500
@@ -71,10 +71,8 @@ def rotate(database: Database, state: State) -> Rotated:
 
 
 def _refuse_while_running(connection: Connection) -> None:
-    for name in connection.execute(select(leases.c.name)).scalars().all():
-        held = holder(connection, name)
-        if held is not None:
-            raise Busy(f"{described(held)} is under way: rotate when it has ended")
+    for held in holders(connection):
+        raise Busy(f"{described(held)} is under way: rotate when it has ended")
 
 
 def _reseal_all(database: Database, newest: str) -> int:

@@ -50,6 +50,11 @@ from tasks.ledger.columns import Foreign, Sealed, SealedJson
 
 metadata = MetaData()
 
+_UNSETTLED = "state NOT IN ('synced', 'skipped')"
+_UNDONE = "state IN ('pending', 'sent', 'failed')"
+_WITHHOLDING = "withheld IS NOT NULL OR withheld_email IS NOT NULL"
+_GOOD = "kind = 'sync' AND status IN ('ok', 'degraded')"
+
 
 records = Table(
     "records",
@@ -82,7 +87,7 @@ records = Table(
     Column("activities_at", Float),
     Column("checked", BigInteger),
     Index("records_by_parent", "account", "parent_id", "entity"),
-    Index("records_by_destination", "account", "entity", "destination_id"),
+    Index("records_by_destination", "destination_id", "account", "entity"),
     Index(
         "records_with_intent",
         "account",
@@ -94,10 +99,22 @@ records = Table(
         "account",
         "entity",
         "state",
-        sqlite_where=text("state NOT IN ('synced', 'skipped')"),
-        postgresql_where=text("state NOT IN ('synced', 'skipped')"),
+        "source_id",
+        sqlite_where=text(_UNSETTLED),
+        postgresql_where=text(_UNSETTLED),
+    ),
+    Index(
+        "records_withholding",
+        "account",
+        "entity",
+        sqlite_where=text(_WITHHOLDING),
+        postgresql_where=text(_WITHHOLDING),
     ),
 )
+
+unsettled = text(f"records.{_UNSETTLED}")
+withheld = text("(records.withheld IS NOT NULL OR records.withheld_email IS NOT NULL)")
+"""Of a record, in the words of its index: for nothing else does SQLite take one that holds a few rows."""
 
 effects = Table(
     "effects",
@@ -120,10 +137,13 @@ effects = Table(
         "effects_open",
         "account",
         "at",
-        sqlite_where=text("state IN ('pending', 'sent', 'failed')"),
-        postgresql_where=text("state IN ('pending', 'sent', 'failed')"),
+        sqlite_where=text(_UNDONE),
+        postgresql_where=text(_UNDONE),
     ),
 )
+
+undone = text(f"effects.{_UNDONE}")
+"""Of an effect, likewise."""
 
 directory = Table(
     "directory",
@@ -162,7 +182,11 @@ runs = Table(
     Column("owner", String(120), nullable=False),
     Column("report", JSON(none_as_null=True)),
     Index("runs_by_account", "account", "started_at"),
+    Index("runs_good", "account", "started_at", sqlite_where=text(_GOOD), postgresql_where=text(_GOOD)),
 )
+
+good = text("runs.kind = 'sync' AND runs.status IN ('ok', 'degraded')")
+"""Of a run, likewise; an account that fails every minute for weeks has thousands since the last of these."""
 
 history = Table(
     "history",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, not_, select, update
 
 from tasks.ledger.records import blocks
-from tasks.ledger.tables import directory, records
+from tasks.ledger.tables import directory, records, unsettled
 
 SETTLED = ("left", "gone")
 """States of records of which nothing is to be deleted any more."""
@@ -172,13 +172,20 @@ def settle(connection: Connection, account: str, walk: int) -> None:
 
     What was never delivered is forgotten; the rest stays as it is, and is looked at should it return.
     """
-    met = select(records.c.source_id).where(_of(account, "contacts"), records.c.seen >= walk)
     contact_id = case((records.c.entity == "contacts", records.c.source_id), else_=records.c.parent_id)
+    theirs = records.alias()
+    met = exists().where(
+        theirs.c.account == account,
+        theirs.c.entity == "contacts",
+        theirs.c.source_id == contact_id,
+        theirs.c.seen >= walk,
+    )
     stuck = and_(
         records.c.account == account,
         records.c.state.in_(("rejected", "waiting")),
+        unsettled,
         records.c.intent.is_(None),
-        contact_id.not_in(met),
+        not_(met),
     )
     connection.execute(delete(records).where(stuck, records.c.destination_id.is_(None)))
     calm = {"reason": None, "error": None, "status": None, "payload": None, "next_attempt_at": None}

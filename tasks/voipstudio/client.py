@@ -25,6 +25,8 @@ _USERS = 100
 """Users asked for per page."""
 _SECRET_OR_ADDRESS = re.compile(r"[0-9A-Za-z]{24,}|[^\s@]+@[^\s@]+|\+?\d{7,}")
 _SHOWN = 200
+_ID, _NO_ID = re.compile(r"\d{1,18}", re.ASCII), 10**18
+"""What is longer is no id to the parser either, and too long for PostgreSQL."""
 
 
 class Filter(NamedTuple):
@@ -233,9 +235,10 @@ def row_id(row: object, *names: str) -> int | None:
             break
     else:
         return None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if isinstance(value, str) and _ID.fullmatch(value.strip()):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    usable = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _NO_ID
+    return value if usable else None
 
 
 def _segment(contact_id: str) -> str:

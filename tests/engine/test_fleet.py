@@ -17,6 +17,7 @@ from tasks.engine.fleet import (
     Standing,
     chosen,
     due,
+    fitting,
     last_reports,
     neediest,
     shards,
@@ -52,14 +53,20 @@ def test_how_accounts_stand_is_what_their_last_syncs_say(database):
         entered("ill", 40, "ok", 9.0, kind="backfill"),
         entered("busy", 10, "running"),
         entered("not asked for", 10, "ok"),
+        entered("never", 200, "failed", 7.0),
+        entered("never", 30, "failed", 0.5),
+        entered("never", 5, "running"),
     ]
     database.now_do(lambda connection: connection.execute(insert(runs), rows))
-    found = database.now_look(lambda connection: standings(connection, ["good", "ill", "busy", "new"]))
+    found = database.now_look(
+        lambda connection: standings(connection, ["good", "ill", "busy", "never", "new"])
+    )
     told = {one.account: (one.tried_at, one.synced_at, round(one.seconds, 3), one.status) for one in found}
     assert told == {
         "good": (NOW - 100, NOW - 97, 3.0, "ok"),
         "ill": (NOW - 50, NOW - 296, 4.0, "failed"),
         "busy": (NOW - 10, None, UNKNOWN_SECONDS, "running"),
+        "never": (NOW - 5, None, 0.5, "running"),
         "new": (None, None, UNKNOWN_SECONDS, ""),
     }
 
@@ -99,6 +106,12 @@ def test_the_longest_unsynced_goes_first_and_nobody_twice():
     assert [one.account for one in ordered] == ["new", "old", "recent", "failing"]
 
 
+def test_who_began_late_does_not_miss_the_next_turn():
+    every = [Standing(str(ago), NOW - ago, NOW - ago + 2, as_of=NOW) for ago in (10, 20, 59)]
+    assert [one.account for one in due(every, busy=(), every=60, late=45)] == ["59", "20"]
+    assert due(every, busy=(), every=60) == []
+
+
 def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
     found = [Standing(f"a{number}", seconds=1.0 + number % 7) for number in range(100)]
     made = list(shards([*found, Standing("large", seconds=500.0), Standing("last", seconds=1.0)]))
@@ -108,22 +121,61 @@ def test_a_start_is_a_small_part_of_every_flow_run_but_the_last():
     ]
     assert ("large",) in made
     seconds = {one.account: one.seconds for one in found}
+    made.remove(("large",))
     for shard in made[:-1]:
-        if shard != ("large",):
-            takes = sum(seconds[name] for name in shard) / AT_ONCE
-            assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
+        takes = sum(seconds[name] for name in shard) / AT_ONCE
+        assert START_SECONDS / (START_SECONDS + takes) <= START_SHARE
 
 
 def test_the_more_are_synced_at_once_the_more_share_a_flow_run():
     lasts = START_SECONDS / START_SHARE - START_SECONDS
     found = [Standing(f"a{number}", seconds=lasts / 7.9) for number in range(100)]
-    assert [len(next(shards(found, at_once))) for at_once in (1, 2, 8)] == [8, 16, 64]
+    assert [len(shards(found, at_once)[0]) for at_once in (1, 2, 8)] == [8, 16, 64]
 
 
 def test_a_flow_run_has_no_more_task_runs_than_are_kept_track_of():
     assert (
         max(map(len, shards(Standing(str(number), seconds=0.01) for number in range(500)))) == MOST_TOGETHER
     )
+
+
+def test_long_ones_hold_up_no_short_one_that_has_waited_longer():
+    long = [Standing(f"long{number}", seconds=500.0) for number in range(30)]
+    found = [Standing("first", seconds=1.0), *long, Standing("last", seconds=1.0)]
+    assert shards(found)[:2] == [("first", "last"), ("long0",)]
+
+
+def test_no_other_waits_for_one_of_whom_nothing_is_known():
+    known = [Standing(f"k{number}", seconds=1.0) for number in range(20)]
+    made = shards([*(Standing(f"n{number}") for number in range(10)), *known], 3)
+    assert [len(shard) for shard in made] == [3, 3, 3, 1, 20]
+
+
+def test_those_that_take_long_never_have_all_places():
+    long = [Standing(f"long{number}", seconds=500.0) for number in range(9)] + [Standing("new")]
+    short = [Standing(f"short{number}", seconds=1.0) for number in range(3)]
+    made, every = shards([*long, *short]), [*long, *short]
+    busy = [("long0", "gone"), ("long1",)]
+    chosen = fitting(made[2:], every, under_way=busy, most=8)
+    assert chosen == [("long2",), ("long3",), ("long4",), ("long5",), ("short0", "short1", "short2")]
+    assert len(fitting(shards(long), long, under_way=(), most=8)) == 8
+    assert len(fitting(shards(long), every, under_way=(), most=3)) == 3
+    assert fitting(made, every, under_way=[("short0",)] * 8, most=8) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "tried", "had"),
+    [
+        ("ok", 50, True),
+        ("failed", 50, True),
+        ("running", 50, False),
+        ("ok", 70, False),
+        ("", None, False),
+    ],
+)
+def test_who_had_its_turn_in_a_flow_run_that_is_under_way(status, tried, had):
+    one = Standing("one", None if tried is None else NOW - tried, status=status, as_of=NOW)
+    assert one.had_turn(60.0) is had
 
 
 def test_those_in_need_are_shown_first():

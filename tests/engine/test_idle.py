@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tasks.settings import load
 from tests.support.accounts import sync
 from tests.support.workers import job_of
 
@@ -37,3 +38,15 @@ def test_a_sync_with_nothing_to_do_asks_the_destination_nothing_and_imports_no_m
     assert told["report"]["status"] == "ok"
     assert box.counters()["highlevel"]["requests"] == 0
     assert told["imported"] == []
+
+
+def test_a_configuration_is_checked_once_as_long_as_it_says_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "voipsync.toml"
+    path.write_text('[accounts.acme.destination]\nlocation_id = "a"\n', encoding="utf-8")
+    first = load(path)
+    assert load(path) is first
+    monkeypatch.setenv("VOIPSYNC_ACCOUNTS__ACME__DESTINATION__LOCATION_ID", "b")
+    assert load(path).account("acme").destination.location_id == "b"
+    monkeypatch.undo()
+    path.write_text('[accounts.acme.destination]\nlocation_id = "c"\n', encoding="utf-8")
+    assert load(path).account("acme").destination.location_id == "c"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy import insert
 
 from tasks.engine.attention import shown
 from tasks.engine.overview import bar, headline, overview, spark, summary
 from tasks.engine.remedies import remedy
 from tasks.engine.status import standings
 from tasks.engine.steps import open_steps, turn
+from tasks.ledger.database import opened
+from tasks.ledger.tables import runs
 from tasks.options import SyncOptions
 from tests.engine.test_identity import LINE, person
 from tests.support.accounts import settings_of, sync
@@ -79,6 +82,19 @@ async def test_a_page_tells_freshness_totals_quota_and_runs(box, url):
     assert f"of the location's {one['quota']['day_limit']:,} used, {one['quota']['day_left']:,} left" in page
     assert f"| sync | ok | `{report.run_id}` |" in page
     assert (report.idle, (await sync(box, url)).idle) == (False, True)
+
+
+def test_the_newest_reading_counts_whatever_ended_after_it(box, url):
+    now, common = time.time(), {"account": "acme", "kind": "sync", "status": "ok", "owner": "o"}
+    rows = [
+        {"id": "long", "mode": "full", "started_at": now - 100, "finished_at": now - 5},
+        {"id": "between", "mode": "incremental", "started_at": now - 60, "finished_at": now - 50},
+    ]
+    with opened(url) as ledger:
+        ledger.now_do(lambda connection: connection.execute(insert(runs), [one | common for one in rows]))
+    one = stands(box, url)
+    assert one["as_of"] == now - 60
+    assert one["synced_seconds_ago"] == pytest.approx(50, abs=5)
 
 
 async def test_only_a_sync_makes_an_account_fresh(box, url):

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
 from sandbox.serve import Sandbox
+from tasks.blocks import SyncAccount, account_secret, account_tables
 
 SAVE = """
 import json, sys
@@ -75,3 +78,11 @@ def test_an_account_that_is_nowhere_is_one_line(env: dict[str, str], tmp_path: P
     done = voipsync(env, tmp_path, "sync", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "account nowhere: cannot read Prefect block sync-account/nowhere" in done.stderr
+
+
+def test_a_block_is_read_once_for_all_its_fields(prefect_api: str) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        SyncAccount(location_id="there", highlevel_token=SecretStr("t")).save("once", _sync=True)  # type: ignore[call-arg]
+        assert account_tables("once")["destination"]["location_id"] == "there"
+        SyncAccount.delete("once", _sync=True)  # type: ignore[call-arg]
+        assert account_secret("once", "highlevel_token", where="here") == "t"

@@ -163,6 +163,7 @@ def test_a_run_without_anything_to_do_leaves_its_accounts_page_alone(sound: Stor
     assert ran.json["requests"]["destination_writes"] == 0
     shown = [one for one in api.filter("artifacts") if ran.json["run_id"] in json.dumps(one)]
     assert [one["key"] for one in shown] == ["overview-sound"]
+    assert [one["key"] for one in api.filter("artifacts")].count("overview-sound") == 1
     logged = [json.loads(line) for line in ran.err.splitlines()]
     (ended,) = [line for line in logged if line["message"].endswith("of sound: ok")]
     assert (ended["run"], ended["account"]) == (ran.json["run_id"], "sound")

@@ -294,6 +294,8 @@ async def test_a_service_that_never_answers_usefully_ends_soon(box):
         ({"id": True}, None),
         ({"id": 7.5}, None),
         ({"id": "seven"}, None),
+        ({"id": 10**18}, None),
+        ({"id": "1" * 5000}, None),
         ({"id": "٣"}, None),
         ({"id": [7]}, None),
         ({}, None),

@@ -179,14 +179,21 @@ def upgrade() -> None:
         sa.Column("checked", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("account", "entity", "source_id"),
     )
-    op.create_index("records_by_destination", "records", ["account", "entity", "destination_id"])
+    op.create_index("records_by_destination", "records", ["destination_id", "account", "entity"])
     op.create_index("records_by_parent", "records", ["account", "parent_id", "entity"])
     op.create_index(
         "records_unsettled",
         "records",
-        ["account", "entity", "state"],
+        ["account", "entity", "state", "source_id"],
         sqlite_where=sa.text("state NOT IN ('synced', 'skipped')"),
         postgresql_where=sa.text("state NOT IN ('synced', 'skipped')"),
+    )
+    op.create_index(
+        "records_withholding",
+        "records",
+        ["account", "entity"],
+        sqlite_where=sa.text("withheld IS NOT NULL OR withheld_email IS NOT NULL"),
+        postgresql_where=sa.text("withheld IS NOT NULL OR withheld_email IS NOT NULL"),
     )
     op.create_index(
         "records_with_intent",
@@ -209,6 +216,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("runs_by_account", "runs", ["account", "started_at"])
+    op.create_index(
+        "runs_good",
+        "runs",
+        ["account", "started_at"],
+        sqlite_where=sa.text("kind = 'sync' AND status IN ('ok', 'degraded')"),
+        postgresql_where=sa.text("kind = 'sync' AND status IN ('ok', 'degraded')"),
+    )
     op.create_table(
         "waiters",
         sa.Column("name", sa.String(length=160), nullable=False),
