@@ -36,7 +36,9 @@ ATTEMPT_SECONDS = 20.0
 PATIENCE_SECONDS = 30.0
 """How long a service may give no useful answer before the run ends."""
 FIRST_PATIENCE_SECONDS = 12.0
-"""The same for a service that has not answered usefully at all: a wrong address fails soon."""
+"""The same for a service that has not answered usefully at all, not even 429: a wrong address fails soon."""
+LONGEST_PAUSE = 60.0
+"""The longest pause asked for with ``Retry-After`` that is waited out."""
 ATTEMPTS = 5
 """Tries of one request while the service answers others usefully."""
 POOL = 8
@@ -120,6 +122,11 @@ class _Again(Exception):  # noqa: N818 - control flow between an attempt and ten
         super().__init__(why)
         self.status = status
         self.after = after
+
+    @property
+    def too_long(self) -> bool:
+        """Whether a longer pause is asked for than is waited out."""
+        return self.after is not None and self.after > LONGEST_PAUSE
 
 
 @dataclass(slots=True)
@@ -323,31 +330,35 @@ class Transport:
     def _throttled(self, after: float | None) -> None:
         self.tally.throttled += 1
         if after:
-            self._paused_until = max(self._paused_until, self.clock() + min(after, PATIENCE_SECONDS))
+            self._paused_until = max(self._paused_until, self.clock() + min(after, LONGEST_PAUSE))
 
     def _outage(self) -> float:
         """Seconds since the last useful answer, while there is none."""
         return 0.0 if self._failing_since is None else self.clock() - self._failing_since
 
+    def _is_there(self, error: _Again) -> bool:
+        """Whether the service has answered anything that shows its address to be right."""
+        return self._useful or error.status == httpx.codes.TOO_MANY_REQUESTS
+
     def _give_up(self, state: RetryCallState, started: float) -> bool:
-        patience = PATIENCE_SECONDS if self._useful else FIRST_PATIENCE_SECONDS
-        if self._outage() >= patience:
-            return True
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Again) and error.after is not None and error.after > PATIENCE_SECONDS:
+        assert isinstance(error, _Again)  # noqa: S101 - no other is retried
+        if self._outage() >= (PATIENCE_SECONDS if self._is_there(error) else FIRST_PATIENCE_SECONDS):
+            return True
+        if error.too_long:
             return True
         others_answered = self._failing_since is None or self._failing_since > started
         return state.attempt_number >= ATTEMPTS and others_answered and self._useful
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Again) and error.after is not None:
+        if isinstance(error, _Again) and error.after:
             return error.after
         return float(_BACKOFF(state))
 
     def _given_up(self, error: _Again, *, writes: bool, repeatable: bool) -> Exception:
-        if self._outage() >= FIRST_PATIENCE_SECONDS or error.after is not None or not self._useful:
-            hint = "" if self._useful else ": check base_url and the network"
+        if self._outage() >= FIRST_PATIENCE_SECONDS or error.too_long or not self._useful:
+            hint = "" if self._is_there(error) else ": check base_url and the network"
             asked = f", asks to wait {error.after:.0f} s" if error.after is not None else ""
             return ServiceUnavailable(
                 f"{self.service} at {self.base_url} gives no useful answer ({error}{asked}){hint}"
