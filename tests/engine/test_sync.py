@@ -384,13 +384,28 @@ async def test_what_may_have_been_created_is_not_sent_again_while_nobody_can_say
     assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
 
 
-async def test_a_refused_tag_does_not_make_our_own_name_a_persons(box, url):
+@pytest.mark.parametrize(
+    "refusal",
+    [{"status": 400, "body": {"message": "No.", "statusCode": 400}}, {"status": 429, "retry_after": 0.01}],
+)
+async def test_a_refused_tag_does_not_make_our_own_name_a_persons(box, url, refusal):
     number = person(box)
     await sync(box, url)
-    box.fault("status", method="POST", path="/tags$", status=400, body={"message": "No.", "statusCode": 400})
+    box.fault("status", method="POST", path="/tags$", **refusal)
     box.edit_source("contacts", number, first_name="Second", labels=["lead"])
     assert (await sync(box, url)).status == "degraded"
     box.clear_faults()
     box.edit_source("contacts", number, first_name="Third")
     assert (await sync(box, url)).status == "ok"
     assert (box.contacts()[0]["firstName"], box.contacts()[0]["tags"]) == ("Third", ["lead"])
+
+
+async def test_what_an_adoption_filled_before_it_was_refused_is_no_persons(box, url):
+    box.insert("contacts", firstName="Ann", email="person1@example.com")
+    number = person(box, first_name="Ann", last_name="Lee", labels=["lead"])
+    box.fault("status", method="POST", path="/tags$", status=400, body={"message": "No.", "statusCode": 400})
+    assert (await sync(box, url)).status == "degraded"
+    box.clear_faults()
+    box.edit_source("contacts", number, last_name="Lea")
+    assert (await sync(box, url)).status == "ok"
+    assert [(row["lastName"], row["tags"]) for row in box.contacts()] == [("Lea", ["lead"])]
