@@ -148,6 +148,12 @@ class Run:
         now = self.now()
         return now if self.fires or self.routes_from is None else min(now, self.routes_from - 1.0)
 
+    @property
+    def handed_over(self) -> float:
+        """When the location's last owner may have sent at the latest, by the ledger's clock."""
+        told = (self.lease.predecessor or {}).get("at", 0.0)
+        return max(float(told), self.lease.sent_until or 0.0)
+
     def now(self) -> float:
         """The ledger's time, UTC seconds: of all that is stored with a time, or compared with one."""
         return self.state.now()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.engine import settle
+from tasks.engine.run import Run
 from tests.support.accounts import sync
 
 
@@ -409,3 +411,29 @@ async def test_what_an_adoption_filled_before_it_was_refused_is_no_persons(box, 
     box.edit_source("contacts", number, last_name="Lea")
     assert (await sync(box, url)).status == "ok"
     assert [(row["lastName"], row["tags"]) for row in box.contacts()] == [("Lea", ["lead"])]
+
+
+async def test_what_was_asked_for_shortly_before_an_absence_means_something_is_asked_for_again(
+    box, url, monkeypatch
+):
+    number = person(box)
+    await sync(box, url)
+    box.insert_source("notes", number, body="Once")
+    box.fault("commit_then_drop", method="POST", path="/notes$", count=1)
+    box.fault("status", method="GET", path="/notes$", status=400)
+    await sync(box, url)
+    box.clear_faults()
+    box.fault("status", method="GET", path="/notes$", status=200, body={"notes": []}, count=1)
+    now, ask, ahead = Run.now, settle._absent, iter([90.0])
+    passed = 0.0
+
+    async def slowly(*asked):
+        nonlocal passed
+        absent = await ask(*asked)
+        passed += next(ahead, 0.0)
+        return absent
+
+    monkeypatch.setattr(Run, "now", lambda run: now(run) + 20.0 + passed)
+    monkeypatch.setattr(settle, "_absent", slowly)
+    report = await sync(box, url, destination={"settle_seconds": 100.0})
+    assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
