@@ -241,6 +241,7 @@ class Writer:
             case Ambiguous(candidates=candidates):
                 told = (record.payload or {}).get("candidates") if record.state == "ambiguous" else None
                 if list(candidates) != told and not await self.contacts.seek.are_there(candidates):
+                    self.contacts.refused_by.pop(record.source_id, None)  # or it would be named again
                     return None
                 return await self._ask(record, verdict, fingerprint)
         if record.destination_id:
