@@ -74,6 +74,11 @@ class Lease:
         """Note that it is somebody else's."""
         self._renewed = -math.inf
 
+    def resume(self, again: Lease) -> None:
+        """Note that it was taken again, as it was then."""
+        self._renewed, self.wanted = again._renewed, False
+        self.predecessor, self.sent_until = again.predecessor, again.sent_until
+
 
 @asynccontextmanager
 async def hold(
@@ -206,9 +211,7 @@ async def step_aside(
         lane=lease.lane,
         check=check,
     )
-    lease.renewed(boot_clock())
-    lease.wanted = False
-    lease.predecessor, lease.sent_until = again.predecessor, again.sent_until
+    lease.resume(again)
 
 
 def _try(

@@ -258,6 +258,21 @@ async def test_a_lease_that_another_took_is_lost_at_the_next_renewal(database, q
     assert row(database).owner == "two"
 
 
+async def test_a_lease_that_is_taken_again_lasts_from_when_that_was_asked(database, boot):
+    async with holding(database) as lease:
+
+        def slow(_connection):
+            boot.seconds += 9
+
+        async def meanwhile():
+            event.listen(database.engine, "commit", slow)
+
+        await module.step_aside(database, "location", lease, usage=dict, about={}, meanwhile=meanwhile)
+        event.remove(database.engine, "commit", slow)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
 async def test_a_lease_being_taken_by_who_is_cancelled_is_given_back(database, other):
     change_of_mind, busy = threading.Event(), threading.Event()
 
