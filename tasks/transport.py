@@ -24,6 +24,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from tasks import telemetry
+from tasks.ending import Ending
 from tasks.errors import ApiError, Fatal, OutcomeUnknown, ServiceUnavailable
 from tasks.wire import USER_AGENT, distrusted, encoded, in_words, read_bounded, retry_after, trust
 
@@ -150,6 +151,7 @@ class Transport:
         connections: requests under way at the same time, at most.
         json_only: whether an answer below 400 must be JSON to count.
         wire: another httpx transport, for tests.
+        ending: a last moment for its requests, their waiting included.
     """
 
     service: str
@@ -163,6 +165,7 @@ class Transport:
     clock: Clock = time.monotonic
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
+    ending: Ending = field(default_factory=Ending)
     _pools: list[_Pool] = field(init=False)
     _renewable: Renewable | None = field(init=False)
     _useful: bool = field(init=False, default=False)
@@ -213,6 +216,7 @@ class Transport:
             ApiError: the service answers others, but not this request; it took no effect.
             ServiceUnavailable: the service has given no useful answer for too long.
             QuotaSpent: from the pacer.
+            Fatal: what `ending` was called with.
         """
         content, kind = encoded(body, form)
         request = self._pools[0].client.build_request(
@@ -222,10 +226,11 @@ class Transport:
             request.headers["Content-Type"] = kind
         started = self.clock()
         with telemetry.request(method, path, self.service) as tell:
-            answer = await self._answered(request, writes=writes, repeatable=repeatable)
-            refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever was asked
-            if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+            async with self.ending.heeded():
                 answer = await self._answered(request, writes=writes, repeatable=repeatable)
+                refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever it was
+                if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+                    answer = await self._answered(request, writes=writes, repeatable=repeatable)
             tell(answer.status)
         self.tally.waited += self.clock() - started
         return answer

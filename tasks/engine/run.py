@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """A record: entity and source id."""
+LAST_SECONDS = 20.0
+"""How long requests may still go on, and wait, in a run that was asked to stop."""
 
 
 class Rehearses(Protocol):
@@ -175,8 +177,10 @@ class Run:
         await self.database.do(restore)
 
     def stop(self, reason: str) -> None:
-        """Ask the run to take no new work."""
+        """Ask the run to take no new work, and to be done soon with what is under way."""
         self.stop_reason = reason
+        for wire in (self.source_wire, self.destination_wire):
+            wire.ending.call(Stopped(reason), within=LAST_SECONDS)
 
     def check(self) -> None:
         """Raise where the run was asked to stop.

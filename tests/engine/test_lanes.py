@@ -8,6 +8,7 @@ import pytest
 
 from tasks.engine.opening import open_run
 from tasks.engine.run import Run, Stopped
+from tasks.engine.steps import open_steps, turn
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
@@ -64,3 +65,22 @@ async def test_who_stands_in_line_ends_where_that_is_asked_for(box, url):
         with pytest.raises(Stopped, match="stopped by a test"):
             await long.step_aside(meanwhile)
     assert (await sync(box, url)).status == "ok"
+
+
+@pytest.mark.parametrize("path", ["/contacts/$", "/notes$"])
+async def test_who_is_asked_to_stop_waits_for_no_service_that_is_silent(box, url, monkeypatch, path):
+    monkeypatch.setattr("tasks.engine.run.LAST_SECONDS", 0.2)
+    number = box.insert_source("contacts", first_name="Ann", email="ann@example.com")["id"]
+    box.insert_source("notes", number, body="Said")
+    box.fault("hang", service="highlevel", method="POST", path=path)
+    async with open_steps("acme", SyncOptions(), settings_of(box, url)) as steps:
+        turning = asyncio.create_task(turn(steps))
+        while not box.faults()[0]["fired"]:
+            await asyncio.sleep(0.01)
+        steps.run.stop("stopped by a test")
+        async with asyncio.timeout(5):
+            with pytest.raises(Stopped, match="stopped by a test"):
+                await turning
+    box.clear_faults()
+    assert (await sync(box, url)).status == "ok"
+    assert (len(box.contacts()), len(box.notes())) == (1, 1)
