@@ -237,7 +237,7 @@ class Transport:
 
     async def _answered(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
         """Send a request until it is answered, or until that is hopeless."""
-        started = self.clock()
+        started, doubtful = self.clock(), False
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again),
             stop=lambda state: self._give_up(state, started),
@@ -250,9 +250,13 @@ class Transport:
                 with attempt:
                     if attempt.retry_state.attempt_number > 1:
                         self.tally.retried += 1
-                    answer = await self._attempt(request, writes=writes, repeatable=repeatable)
+                    try:
+                        answer = await self._attempt(request, writes=writes, repeatable=repeatable)
+                    except _Again as error:
+                        doubtful = doubtful or error.status != httpx.codes.TOO_MANY_REQUESTS
+                        raise
         except _Again as error:
-            raise self._given_up(error, writes=writes, repeatable=repeatable) from None
+            raise self._given_up(error, doubtful=writes and repeatable and doubtful) from None
         return answer
 
     async def _attempt(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
@@ -361,7 +365,8 @@ class Transport:
             return error.after
         return float(_BACKOFF(state))
 
-    def _given_up(self, error: _Again, *, writes: bool, repeatable: bool) -> Exception:
+    def _given_up(self, error: _Again, *, doubtful: bool) -> Exception:
+        """The error of a request that is given up; ``doubtful``: one of its attempts may have written."""
         if self._outage() >= FIRST_PATIENCE_SECONDS or error.too_long or not self._useful:
             hint = "" if self._is_there(error) else ": check base_url and the network"
             asked = f", asks to wait {error.after:.0f} s" if error.after is not None else ""
@@ -369,6 +374,6 @@ class Transport:
                 f"{self.service} at {self.base_url} gives no useful answer ({error}{asked}){hint}"
             )
         text = f"{self.service}: {error}, {ATTEMPTS} times"
-        if writes and repeatable and error.status != httpx.codes.TOO_MANY_REQUESTS:
+        if doubtful:
             return OutcomeUnknown(text, status=error.status)
         return ApiError(text, status=error.status)

@@ -437,3 +437,17 @@ async def test_what_was_asked_for_shortly_before_an_absence_means_something_is_a
     monkeypatch.setattr(settle, "_absent", slowly)
     report = await sync(box, url, destination={"settle_seconds": 100.0})
     assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
+
+
+async def test_a_change_that_may_have_arrived_before_it_was_throttled_is_remembered(box, url):
+    number = person(box)
+    note = box.insert_source("notes", number, body="Zero")["id"]
+    await sync(box, url)
+    box.edit_source("notes", note, number, body="One")
+    box.fault("commit_then_drop", method="PUT", path="/notes/", count=1)
+    box.fault("status", method="PUT", path="/notes/", status=429, retry_after=0.01)
+    await sync(box, url)
+    box.clear_faults()
+    box.edit_source("notes", note, number, body="Two")
+    assert (await sync(box, url)).status == "ok"
+    assert box.notes()[0]["body"].startswith("Two")
