@@ -144,11 +144,12 @@ class Writer:
                 if parent is None:
                     return True  # its activities are left out with it
             except ApiError as error:
-                before = parent or self._blank(bundle)
-                refused = RejectedRecord(str(error), status=error.status, reason=error.reason)
-                parent = await self.contacts.reject(
-                    before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
-                )
+                if parent is None or parent.intent is None:  # else it stays open: what was sent may be there
+                    before = parent or self._blank(bundle)
+                    refused = RejectedRecord(str(error), status=error.status, reason=error.reason)
+                    parent = await self.contacts.reject(
+                        before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
+                    )
             except ContactGone:
                 self.run.findings.count("contacts", "skipped")
                 return await self._vanished(bundle)

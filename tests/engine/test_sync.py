@@ -439,6 +439,25 @@ async def test_what_was_asked_for_shortly_before_an_absence_means_something_is_a
     assert (report.status, report.entities["notes"]["recovered"], len(box.notes())) == ("ok", 1, 1)
 
 
+@pytest.mark.parametrize("entity", ["contacts", "notes"])
+async def test_a_change_without_an_answer_is_remembered_while_nobody_can_look(box, url, monkeypatch, entity):
+    monkeypatch.setattr("tasks.transport._BACKOFF", lambda _: 0.01)
+    number = person(box)
+    note = box.insert_source("notes", number, body="Zero")["id"]
+    place, name = ((number,), "last_name") if entity == "contacts" else ((note, number), "body")
+    path = "/contacts/[^/]+$" if entity == "contacts" else "/notes/"
+    await sync(box, url)
+    box.edit_source(entity, *place, **{name: "One"})
+    box.fault("commit_then_status", method="PUT", path=path, status=502)
+    box.fault("status", method="GET", path=path, status=400, after=1)
+    assert (await sync(box, url)).status == "degraded"
+    box.clear_faults()
+    box.edit_source(entity, *place, **{name: "Two"})
+    assert (await sync(box, url)).status == "ok"
+    assert box.contacts()[0]["lastName"] == ("Two" if entity == "contacts" else "Smith")
+    assert box.notes()[0]["body"].startswith("Two" if entity == "notes" else "Zero")
+
+
 async def test_a_change_that_may_have_arrived_before_it_was_throttled_is_remembered(box, url):
     number = person(box)
     note = box.insert_source("notes", number, body="Zero")["id"]
