@@ -60,7 +60,8 @@ class Writer:
             return
         await self.run.learn()
         await self._look_up(bundles)
-        waiting, rounds = list(bundles), dict.fromkeys((bundle.contact_id for bundle in bundles), 0)
+        waiting = [self._current(bundle) for bundle in bundles]
+        rounds = dict.fromkeys((bundle.contact_id for bundle in bundles), 0)
         while waiting:
             now, later = await self.resolver.turns(waiting, self._known["contacts"], rounds)
             again = await self._all(now, advance)
@@ -113,6 +114,26 @@ class Writer:
                 entity: records.load(connection, name, entity, ids) for entity, ids in wanted.items()
             }
         )
+
+    def _current(self, bundle: Bundle) -> Bundle:
+        """Without what another run, for which this one stepped aside, has read later and dealt with."""
+
+        def is_current(entity: str, source_id: str) -> bool:
+            key = (entity, source_id)
+            if key not in bundle.compared:
+                key = ("contacts", bundle.contact_id)  # with which a stand-in came
+            record = self._known[key[0]].get(key[1])
+            if key not in bundle.compared or bundle.compared[key] == (record and record.fingerprint):
+                return True
+            self.run.findings.count(entity, "unchanged")
+            return False
+
+        contact = bundle.contact if is_current("contacts", bundle.contact_id) else None
+        children = {
+            entity: [one for one in several if is_current(entity, one.source_id)]
+            for entity, several in bundle.children.items()
+        }
+        return replace(bundle, contact=contact, children=children)
 
     async def _all(
         self, work: list[tuple[Bundle, Verdict | None]], advance: Callable[[int], None]
