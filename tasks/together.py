@@ -32,3 +32,15 @@ async def both(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B]) -> tu
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
     return first.result(), second.result()
+
+
+async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end, also where whoever waits for it is cancelled: that takes effect after it."""
+    running = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # whoever was cancelled has no use for it
+        raise

@@ -24,6 +24,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from tasks import telemetry
+from tasks.ending import Ending
 from tasks.errors import ApiError, Fatal, OutcomeUnknown, ServiceUnavailable
 from tasks.wire import USER_AGENT, distrusted, encoded, in_words, read_bounded, retry_after, trust
 
@@ -36,7 +37,9 @@ ATTEMPT_SECONDS = 20.0
 PATIENCE_SECONDS = 30.0
 """How long a service may give no useful answer before the run ends."""
 FIRST_PATIENCE_SECONDS = 12.0
-"""The same for a service that has not answered usefully at all: a wrong address fails soon."""
+"""The same for a service that has not answered usefully at all, not even 429: a wrong address fails soon."""
+LONGEST_PAUSE = 60.0
+"""The longest pause asked for with ``Retry-After`` that is waited out."""
 ATTEMPTS = 5
 """Tries of one request while the service answers others usefully."""
 POOL = 8
@@ -121,6 +124,11 @@ class _Again(Exception):  # noqa: N818 - control flow between an attempt and ten
         self.status = status
         self.after = after
 
+    @property
+    def too_long(self) -> bool:
+        """Whether a longer pause is asked for than is waited out."""
+        return self.after is not None and self.after > LONGEST_PAUSE
+
 
 @dataclass(slots=True)
 class _Pool:
@@ -143,6 +151,7 @@ class Transport:
         connections: requests under way at the same time, at most.
         json_only: whether an answer below 400 must be JSON to count.
         wire: another httpx transport, for tests.
+        ending: a last moment for its requests, their waiting included.
     """
 
     service: str
@@ -156,6 +165,7 @@ class Transport:
     clock: Clock = time.monotonic
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
+    ending: Ending = field(default_factory=Ending)
     _pools: list[_Pool] = field(init=False)
     _renewable: Renewable | None = field(init=False)
     _useful: bool = field(init=False, default=False)
@@ -206,6 +216,7 @@ class Transport:
             ApiError: the service answers others, but not this request; it took no effect.
             ServiceUnavailable: the service has given no useful answer for too long.
             QuotaSpent: from the pacer.
+            Fatal: what `ending` was called with.
         """
         content, kind = encoded(body, form)
         request = self._pools[0].client.build_request(
@@ -215,17 +226,18 @@ class Transport:
             request.headers["Content-Type"] = kind
         started = self.clock()
         with telemetry.request(method, path, self.service) as tell:
-            answer = await self._answered(request, writes=writes, repeatable=repeatable)
-            refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever was asked
-            if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+            async with self.ending.heeded():
                 answer = await self._answered(request, writes=writes, repeatable=repeatable)
+                refused = answer.status == httpx.codes.UNAUTHORIZED  # which took no effect, whatever it was
+                if refused and self._renewable is not None and await self._renewable.renew(request, answer):
+                    answer = await self._answered(request, writes=writes, repeatable=repeatable)
             tell(answer.status)
         self.tally.waited += self.clock() - started
         return answer
 
     async def _answered(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
         """Send a request until it is answered, or until that is hopeless."""
-        started = self.clock()
+        started, doubtful = self.clock(), False
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Again),
             stop=lambda state: self._give_up(state, started),
@@ -238,9 +250,13 @@ class Transport:
                 with attempt:
                     if attempt.retry_state.attempt_number > 1:
                         self.tally.retried += 1
-                    answer = await self._attempt(request, writes=writes, repeatable=repeatable)
+                    try:
+                        answer = await self._attempt(request, writes=writes, repeatable=repeatable)
+                    except _Again as error:
+                        doubtful = doubtful or error.status != httpx.codes.TOO_MANY_REQUESTS
+                        raise
         except _Again as error:
-            raise self._given_up(error, writes=writes, repeatable=repeatable) from None
+            raise self._given_up(error, doubtful=writes and repeatable and doubtful) from None
         return answer
 
     async def _attempt(self, request: httpx.Request, *, writes: bool, repeatable: bool) -> Answer:
@@ -323,36 +339,41 @@ class Transport:
     def _throttled(self, after: float | None) -> None:
         self.tally.throttled += 1
         if after:
-            self._paused_until = max(self._paused_until, self.clock() + min(after, PATIENCE_SECONDS))
+            self._paused_until = max(self._paused_until, self.clock() + min(after, LONGEST_PAUSE))
 
     def _outage(self) -> float:
         """Seconds since the last useful answer, while there is none."""
         return 0.0 if self._failing_since is None else self.clock() - self._failing_since
 
+    def _is_there(self, error: _Again) -> bool:
+        """Whether the service has answered anything that shows its address to be right."""
+        return self._useful or error.status == httpx.codes.TOO_MANY_REQUESTS
+
     def _give_up(self, state: RetryCallState, started: float) -> bool:
-        patience = PATIENCE_SECONDS if self._useful else FIRST_PATIENCE_SECONDS
-        if self._outage() >= patience:
-            return True
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Again) and error.after is not None and error.after > PATIENCE_SECONDS:
+        assert isinstance(error, _Again)  # noqa: S101 - no other is retried
+        if self._outage() >= (PATIENCE_SECONDS if self._is_there(error) else FIRST_PATIENCE_SECONDS):
+            return True
+        if error.too_long:
             return True
         others_answered = self._failing_since is None or self._failing_since > started
         return state.attempt_number >= ATTEMPTS and others_answered and self._useful
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Again) and error.after is not None:
+        if isinstance(error, _Again) and error.after:
             return error.after
         return float(_BACKOFF(state))
 
-    def _given_up(self, error: _Again, *, writes: bool, repeatable: bool) -> Exception:
-        if self._outage() >= FIRST_PATIENCE_SECONDS or error.after is not None or not self._useful:
-            hint = "" if self._useful else ": check base_url and the network"
+    def _given_up(self, error: _Again, *, doubtful: bool) -> Exception:
+        """The error of a request that is given up; ``doubtful``: one of its attempts may have written."""
+        if self._outage() >= FIRST_PATIENCE_SECONDS or error.too_long or not self._useful:
+            hint = "" if self._is_there(error) else ": check base_url and the network"
             asked = f", asks to wait {error.after:.0f} s" if error.after is not None else ""
             return ServiceUnavailable(
                 f"{self.service} at {self.base_url} gives no useful answer ({error}{asked}){hint}"
             )
         text = f"{self.service}: {error}, {ATTEMPTS} times"
-        if writes and repeatable and error.status != httpx.codes.TOO_MANY_REQUESTS:
+        if doubtful:
             return OutcomeUnknown(text, status=error.status)
         return ApiError(text, status=error.status)

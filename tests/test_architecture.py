@@ -60,6 +60,7 @@ FLOOR = {
     "tasks.outlets": 10,
     "tasks.redaction": 11,
     "tasks.together": 11,
+    "tasks.ending": 11,
     "tasks.errors": 12,
 }
 """Imports go to a higher number, or stay in the room."""

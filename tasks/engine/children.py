@@ -65,7 +65,8 @@ class ChildWriter:
                     if not await self._contact_is_gone():
                         await self._reject(before, error, ours, fingerprint)
                 except ApiError as error:  # a question about this one record that is never answered
-                    await self._reject(before, error, ours, fingerprint)
+                    if before.intent is None:  # else it stays open: what was sent may be there
+                        await self._reject(before, error, ours, fingerprint)
 
     async def find(self, source_id: str, ours: Content) -> tuple[str, dict[str, Any]] | None:
         """Look for an activity at the destination by its marker."""

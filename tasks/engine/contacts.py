@@ -111,12 +111,12 @@ class ContactWriter:
             base |= written
             before = replace(before, content=base)  # whatever becomes of the tags, this much is ours
             await self.sender.tag(contact_id, add, remove)
-        except RejectedRecord as error:
+        except OutcomeUnknown as error:
+            return await self._lost(sent, error, difference(theirs, found.write, add, remove))
+        except ApiError as error:
             payload = {**found.write, "add_tags": add, "remove_tags": remove}
             deeds = of_change(before, theirs, Merge(written))
             return await self.reject(before, error, payload, fingerprint, deeds)
-        except OutcomeUnknown as error:
-            return await self._lost(sent, error, difference(theirs, found.write, add, remove))
         self.waiting |= {before.source_id} if waits_anew(base, ours) else set()
         content = _written(base, ours, policies)
         content["foreign_tags"] = foreign_tags(base, ours, theirs, others)
@@ -178,6 +178,7 @@ class ContactWriter:
         )
         if found.write or add:
             await self.run.journal.save(sent)
+        written: dict[str, Any] = {}
         try:
             written, kept = await self.sender.send(contact_id, found.write, ours, theirs)
             await self.sender.tag(contact_id, add, [])
@@ -185,10 +186,12 @@ class ContactWriter:
             await directory.remove(contact_id)
             await self.run.journal.save(before)
             return None
-        except RejectedRecord as error:
-            return await self.reject(before, error, found.write, fingerprint)
         except OutcomeUnknown as error:
             return await self._lost(sent, error, difference(theirs, found.write, add))
+        except ApiError as error:
+            # what was filled is ours by now; where nothing was, its activities wait for it to be accepted
+            ended = replace(linked, content={**(linked.content or {}), **written}) if written else before
+            return await self.reject(ended, error, found.write, fingerprint)
         entry = directory.entry(contact_id, {**theirs, **written, "tags": [*theirs.get("tags", []), *add]})
         kept = {**kept, "foreign_tags": foreign}
         done = outcome.synced(linked, contact_id, kept, fingerprint, self.run.now())

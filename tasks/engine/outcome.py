@@ -111,8 +111,19 @@ def unknown(before: Record, message: str, status: int, at: float) -> Record:
         error=message,
         status=status,
         attempts=before.attempts + 1,
-        intent={**before.intent, "at": at},
+        intent={**before.intent, "at": at, "over": True},
     )
+
+
+def cut_off(before: Record, until: float, now: float) -> Record:
+    """A sending that no answer ended may have left as late as ``until``; none has left later than now.
+
+    What was noted as later than now was so by a clock that has been set back since.
+    """
+    assert before.intent is not None  # noqa: S101 - selected for having one
+    at = float(before.intent["at"])
+    latest = min(at if before.intent.get("over") else max(at, until), now)
+    return before if latest == at else replace(before, intent={**before.intent, "at": latest, "over": True})
 
 
 def not_sent(before: Record) -> Record:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from tasks.engine import outcome
 from tasks.engine.deeds import ARRIVED, TAKEN_BACK, WITH_CONTACT, deed, whole
 from tasks.engine.entities.child import Place
+from tasks.engine.intents import opened
 from tasks.engine.run import Run
 from tasks.engine.standing import in_the_way, untouched
 from tasks.engine.subject import about
@@ -109,9 +110,8 @@ class Parting:
     async def settle(self) -> int:
         """Ask the destination what became of those without an answer; return how many did not happen."""
         run = self.run
-        known = await run.database.look(lambda connection: records.with_intent(connection, run.name))
         groups: dict[tuple[str, str], list[Record]] = {}
-        for record in filter(outcome.is_parting, known):
+        for record in filter(outcome.is_parting, await opened(run)):
             groups.setdefault((record.entity, record.destination_id or ""), []).append(record)
         stays = await together(self._settle(group) for group in groups.values())
         run.check()

@@ -19,7 +19,7 @@ from tasks.engine.deletes import Deletes
 from tasks.engine.lists import ID_NAMES, Lists, Streams, due, pass_over, source_id
 from tasks.engine.merge import digest
 from tasks.engine.missing import STAND_INS, Missing
-from tasks.engine.run import Run
+from tasks.engine.run import Key, Run
 from tasks.engine.shape import get_ready
 from tasks.ledger import records
 from tasks.ledger.records import Outline
@@ -55,6 +55,8 @@ class Reader:
     _whole: frozenset[str] = frozenset()
     _met: list[str] = field(default_factory=list)
     _unknown: set[str] = field(default_factory=set)
+    _compared: dict[Key, str | None] = field(default_factory=dict)
+    """Fingerprints that the ledger had of what is handed on next."""
 
     def __post_init__(self) -> None:
         self.walk = Walk(self.run.source, limit=self.run.account.source.page_size)
@@ -88,7 +90,8 @@ class Reader:
         await self.missing.stand_ins(scan, self.streams.stand_ins())
         if self._finished:
             await self._end()
-        return Batch(changed, activities, self.streams.stand_ins(), self._whole)
+        compared, self._compared = self._compared, {}
+        return Batch(changed, activities, self.streams.stand_ins(), self._whole, compared)
 
     async def _look_ahead(self) -> None:
         """Where nothing changes: ask for the next pages, to be compared at once, while these are compared."""
@@ -134,6 +137,7 @@ class Reader:
             if writes:
                 if due(run, before, fingerprint, now):
                     changed.append({"source_id": known_id, "fingerprint": fingerprint, "row": row})
+                    self._compared["contacts", known_id] = before and before.fingerprint
                 else:
                     pass_over(run, "contacts", before)
             if wanted and self._scans(
@@ -188,10 +192,12 @@ class Reader:
         known = await self.streams.known(lists.rows)
         changed = []
         for one in lists.rows:
-            before = known.get((one["entity"], one["source_id"]))
+            key = (one["entity"], one["source_id"])
+            before = known.get(key)
             run.findings.count(one["entity"], "read")
             if due(run, before, one["fingerprint"], now):
                 changed.append(one)
+                self._compared[key] = before and before.fingerprint
             else:
                 pass_over(run, one["entity"], before)
         # who is not in the ledger yet is noted once written there

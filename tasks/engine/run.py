@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """A record: entity and source id."""
+LAST_SECONDS = 20.0
+"""How long requests may still go on, and wait, in a run that was asked to stop."""
 
 
 class Rehearses(Protocol):
@@ -148,6 +150,12 @@ class Run:
         now = self.now()
         return now if self.fires or self.routes_from is None else min(now, self.routes_from - 1.0)
 
+    @property
+    def handed_over(self) -> float:
+        """When the location's last owner may have sent at the latest, by the ledger's clock."""
+        told = (self.lease.predecessor or {}).get("at", 0.0)
+        return max(float(told), self.lease.sent_until or 0.0)
+
     def now(self) -> float:
         """The ledger's time, UTC seconds: of all that is stored with a time, or compared with one."""
         return self.state.now()
@@ -169,8 +177,10 @@ class Run:
         await self.database.do(restore)
 
     def stop(self, reason: str) -> None:
-        """Ask the run to take no new work."""
+        """Ask the run to take no new work, and to be done soon with what is under way."""
         self.stop_reason = reason
+        for wire in (self.source_wire, self.destination_wire):
+            wire.ending.call(Stopped(reason), within=LAST_SECONDS)
 
     def check(self) -> None:
         """Raise where the run was asked to stop.

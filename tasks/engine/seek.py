@@ -47,8 +47,12 @@ class Seeker:
         if not location.allows_duplicates:
             return None
         filters = [{"field": f"customFields.{location.fields['id']}", "operator": "eq", "value": ours["id"]}]
-        page = await self.run.api.search_contacts(SearchContacts(pageLimit=2, page=1, filters=filters))
-        return page.contacts[0].id if page.contacts else None
+        page = await self.run.api.search_contacts(SearchContacts(pageLimit=20, page=1, filters=filters))
+        for shown in page.contacts:  # the index may still show what was deleted
+            found = await self.fresh(shown.id)
+            if found is not None and normal_form(found, location).get("id") == ours["id"]:
+                return found.id
+        return None
 
     async def probe_quietly(self, ours: Content) -> str | None:
         """As `probe`; what cannot be asked is not known."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from tasks.engine import outcome
 from tasks.engine.children import ChildWriter
 from tasks.engine.deeds import ARRIVED, deed, whole
+from tasks.engine.intents import opened
 from tasks.engine.routes import crossed
 from tasks.engine.run import Run
 from tasks.engine.seek import Seeker
@@ -31,15 +32,16 @@ SENDINGS = 3
 
 async def settle(run: Run, writer: Writer) -> int:
     """Settle all open intents; return how many there were."""
-    known = await run.database.look(lambda connection: records.with_intent(connection, run.name))
-    opened = [record for record in known if not outcome.is_parting(record)]
-    if not opened:
+    found = [record for record in await opened(run) if not outcome.is_parting(record)]
+    if not found:
         return 0
-    changes = [record for record in opened if record.destination_id is not None]
-    absent = await _absent(run, [record for record in opened if record.destination_id is None])
-    if (absent or changes) and await _wait(run, [*absent, *changes]):
+    changes = [record for record in found if record.destination_id is not None]
+    asked = run.now()
+    absent = await _absent(run, [record for record in found if record.destination_id is None])
+    if await _wait(run, [*absent, *changes], asked):
+        asked = run.now()
         absent = await _absent(run, absent)
-    again = [record for record in [*absent, *changes] if await _due(run, record) <= run.now()]
+    again = [record for record in [*absent, *changes] if await _due(run, record) <= asked]
     for record in again:
         if record.attempts >= SENDINGS:
             refused = _refused(record, run.now())
@@ -47,7 +49,7 @@ async def settle(run: Run, writer: Writer) -> int:
         elif record.destination_id is None:
             await run.journal.save(outcome.not_sent(record))
     await writer.load(_bundles([record for record in again if record.attempts < SENDINGS]))
-    return len(opened)
+    return len(found)
 
 
 async def _absent(run: Run, asked: list[Record]) -> list[Record]:
@@ -120,18 +122,19 @@ def _refused(record: Record, at: float) -> Record:
     return outcome.rejected(record, error, payload, record.fingerprint, at)
 
 
-async def _wait(run: Run, absent: list[Record]) -> bool:
-    """Wait until absence means something, but not for the search index; tell whether that took any time."""
+async def _wait(run: Run, absent: list[Record], asked: float) -> bool:
+    """Wait until absence means something, but not for the search index; tell whether it is to be asked again.
+
+    What was ``asked`` before that moment, however shortly, told nothing.
+    """
     latest = run.now() + run.account.destination.settle_seconds
-    due = [instant for record in absent if (instant := await _due(run, record)) <= latest]
-    waited = False
-    if run.rehearsal:
+    due = [instant for record in absent if asked < (instant := await _due(run, record)) <= latest]
+    if not due or run.rehearsal:
         return False  # what may still be on its way stays unknown
-    while due and (pause := max(due) - run.now()) > 0:
+    while (pause := max(due) - run.now()) > 0:
         run.check()
         await run.destination_wire.sleep(min(pause, 1.0))
-        waited = True
-    return waited
+    return True
 
 
 async def _due(run: Run, record: Record) -> float:

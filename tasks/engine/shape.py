@@ -38,6 +38,8 @@ class Bundle:
     contact: Mapped | None = None
     children: dict[str, list[Mapped]] = field(default_factory=dict)
     fingerprints: dict[tuple[str, str], str] = field(default_factory=dict)
+    compared: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    """As `Batch.compared`."""
 
 
 class Work:
@@ -77,6 +79,8 @@ def bundles(batch: Batch, rules: Rules) -> list[Bundle]:
                 one = bundle(parent)
                 one.children.setdefault(str(entity), []).append(mapped)
                 one.fingerprints[str(entity), source_id] = fingerprint
+    for one in found.values():
+        one.compared = {key: batch.compared[key] for key in one.fingerprints if key in batch.compared}
     return list(found.values())
 
 

@@ -60,7 +60,8 @@ class Writer:
             return
         await self.run.learn()
         await self._look_up(bundles)
-        waiting, rounds = list(bundles), dict.fromkeys((bundle.contact_id for bundle in bundles), 0)
+        waiting = [self._current(bundle) for bundle in bundles]
+        rounds = dict.fromkeys((bundle.contact_id for bundle in bundles), 0)
         while waiting:
             now, later = await self.resolver.turns(waiting, self._known["contacts"], rounds)
             again = await self._all(now, advance)
@@ -114,6 +115,26 @@ class Writer:
             }
         )
 
+    def _current(self, bundle: Bundle) -> Bundle:
+        """Without what another run, for which this one stepped aside, has read later and dealt with."""
+
+        def is_current(entity: str, source_id: str) -> bool:
+            key = (entity, source_id)
+            if key not in bundle.compared:
+                key = ("contacts", bundle.contact_id)  # with which a stand-in came
+            record = self._known[key[0]].get(key[1])
+            if key not in bundle.compared or bundle.compared[key] == (record and record.fingerprint):
+                return True
+            self.run.findings.count(entity, "unchanged")
+            return False
+
+        contact = bundle.contact if is_current("contacts", bundle.contact_id) else None
+        children = {
+            entity: [one for one in several if is_current(entity, one.source_id)]
+            for entity, several in bundle.children.items()
+        }
+        return replace(bundle, contact=contact, children=children)
+
     async def _all(
         self, work: list[tuple[Bundle, Verdict | None]], advance: Callable[[int], None]
     ) -> list[Bundle]:
@@ -144,11 +165,12 @@ class Writer:
                 if parent is None:
                     return True  # its activities are left out with it
             except ApiError as error:
-                before = parent or self._blank(bundle)
-                refused = RejectedRecord(str(error), status=error.status, reason=error.reason)
-                parent = await self.contacts.reject(
-                    before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
-                )
+                if parent is None or parent.intent is None:  # else it stays open: what was sent may be there
+                    before = parent or self._blank(bundle)
+                    refused = RejectedRecord(str(error), status=error.status, reason=error.reason)
+                    parent = await self.contacts.reject(
+                        before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
+                    )
             except ContactGone:
                 self.run.findings.count("contacts", "skipped")
                 return await self._vanished(bundle)
@@ -241,6 +263,7 @@ class Writer:
             case Ambiguous(candidates=candidates):
                 told = (record.payload or {}).get("candidates") if record.state == "ambiguous" else None
                 if list(candidates) != told and not await self.contacts.seek.are_there(candidates):
+                    self.contacts.refused_by.pop(record.source_id, None)  # or it would be named again
                     return None
                 return await self._ask(record, verdict, fingerprint)
         if record.destination_id:

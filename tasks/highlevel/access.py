@@ -13,6 +13,7 @@ import httpx
 from tasks.errors import Unauthorized
 from tasks.highlevel.refusals import may_be_expired
 from tasks.redaction import remember
+from tasks.together import to_its_end
 
 if TYPE_CHECKING:
     from tasks.highlevel.oauth import Grant, TokenService
@@ -106,7 +107,8 @@ class OAuthAccess(httpx.Auth):
             async with self.keeper.alone():
                 kept = await self.keeper.load()
                 if self._stale(kept, refused):
-                    kept = await self._renewed(kept)
+                    # once the refresh token has left, its replacement is kept, whoever is cancelled meanwhile
+                    kept = await to_its_end(self._renewed(kept))
         self.service.check(kept)
         self._grant = kept
 

@@ -23,11 +23,9 @@ from tasks.errors import ServiceUnavailable
 from tasks.highlevel.daily import Day, number
 from tasks.highlevel.latency import LONGEST, Latency
 from tasks.settings import Quota as QuotaSettings
-from tasks.transport import Clock, Sleep
+from tasks.transport import LONGEST_PAUSE, Clock, Sleep
 from tasks.wire import retry_after
 
-PATIENCE = 60.0
-"""The longest pause asked for with ``Retry-After`` that is waited out."""
 _DAY = 86_400.0
 _MARGIN = 0.02
 _DOUBT = 0.1
@@ -193,7 +191,7 @@ class Quota:
         longest = now + (_SUSPECT + 1) * self._window
         self._foreign = _heard(usage.get("foreign", ()), wall - now, longest)
         if paused := usage.get("paused_until"):
-            self._paused_until = min(paused - wall, PATIENCE) + now
+            self._paused_until = min(paused - wall, LONGEST_PAUSE) + now
         if day := usage.get("day"):
             self._day.hear(day, wall)
             self._day.left -= hidden if sent_until is not None else 0
@@ -212,7 +210,7 @@ class Quota:
         self._day.check(self._wall())
         now = self._clock()
         if (pause := self._paused_until - now) > 0:
-            if self._asked_to_wait and pause > PATIENCE:
+            if self._asked_to_wait and pause > LONGEST_PAUSE:
                 raise ServiceUnavailable(f"HighLevel asks to wait {pause:.0f} s before the next request")
             return pause
         if self._ahead is not None and self._ahead <= 0:

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, text, update
 
 from tasks.errors import Busy, Fatal, LedgerUnavailable
 from tasks.ledger.clock import ask, boot_clock
@@ -36,6 +36,8 @@ EXPIRY_SECONDS = 10.0
 POLL_SECONDS = 0.5
 GONE_SECONDS = 5.0
 """Not seen for so long, a waiter has given up."""
+FAR_SECONDS = 2 * EXPIRY_SECONDS
+"""An instant so far ahead was noted by a clock that has been set back since: it says nothing."""
 
 
 class LeaseLost(Fatal):
@@ -73,6 +75,11 @@ class Lease:
     def lost(self) -> None:
         """Note that it is somebody else's."""
         self._renewed = -math.inf
+
+    def resume(self, again: Lease) -> None:
+        """Note that it was taken again, as it was then."""
+        self._renewed, self.wanted = again._renewed, False
+        self.predecessor, self.sent_until = again.predecessor, again.sent_until
 
 
 @asynccontextmanager
@@ -150,27 +157,26 @@ async def _acquire(
 def holder(connection: Connection, name: str) -> dict[str, Any] | None:
     """Return who holds a location's lease now, or None where it is free."""
     row = connection.execute(select(leases).where(leases.c.name == name)).first()
-    if row is None or row.owner is None or row.expires_at <= ask(connection) or _is_gone(row.holder or {}):
+    if row is None or row.owner is None or not _lasts(row, ask(connection)):
         return None
     return dict(row.holder or {})
 
 
 def in_line(connection: Connection, name: str) -> list[dict[str, Any]]:
     """Return who waits for a location now."""
-    there = waiters.c.name == name, waiters.c.seen_at > ask(connection) - GONE_SECONDS
+    there = waiters.c.name == name, _seen(ask(connection))
     return [dict(row.about or {}) for row in connection.execute(select(waiters.c.about).where(*there))]
 
 
 def holders(connection: Connection) -> list[dict[str, Any]]:
     """Return all who hold a location now."""
-    held = select(leases.c.holder).where(leases.c.owner.is_not(None), leases.c.expires_at > ask(connection))
-    found = [dict(row.holder or {}) for row in connection.execute(held)]
-    return [one for one in found if not _is_gone(one)]
+    now, held = ask(connection), select(leases).where(leases.c.owner.is_not(None))
+    return [dict(row.holder or {}) for row in connection.execute(held) if _lasts(row, now)]
 
 
 def at_work(connection: Connection) -> list[dict[str, Any]]:
     """Return all who hold a location now or wait for one."""
-    there = select(waiters.c.about).where(waiters.c.seen_at > ask(connection) - GONE_SECONDS)
+    there = select(waiters.c.about).where(_seen(ask(connection)))
     return holders(connection) + [dict(row.about or {}) for row in connection.execute(there)]
 
 
@@ -208,9 +214,7 @@ async def step_aside(
         lane=lease.lane,
         check=check,
     )
-    lease.renewed(boot_clock())
-    lease.wanted = False
-    lease.predecessor, lease.sent_until = again.predecessor, again.sent_until
+    lease.resume(again)
 
 
 def _try(
@@ -223,7 +227,7 @@ def _try(
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
     now = ask(connection)
     abandoned = row is not None and row.owner not in {None, owner}
-    held = row is not None and abandoned and row.expires_at > now and not _is_gone(row.holder or {})
+    held = row is not None and abandoned and _lasts(row, now)
     before_us = _in_line(connection, name, owner, about, lane, now)
     if row is not None and held:
         return dict(row.holder or {})
@@ -259,7 +263,7 @@ def _in_line(
     upsert(connection, waiters, [place])
     first = connection.execute(
         select(waiters.c.owner)
-        .where(waiters.c.name == name, waiters.c.seen_at > now - GONE_SECONDS)
+        .where(waiters.c.name == name, _seen(now))
         .order_by(waiters.c.lane, waiters.c.since, waiters.c.owner)
         .limit(1)
     ).scalar_one()
@@ -294,9 +298,7 @@ def _extend(connection: Connection, name: str, lease: Lease, usage: dict[str, An
         .where(leases.c.name == name, leases.c.owner == lease.owner)
         .values(expires_at=now + EXPIRY_SECONDS, usage=usage)
     )
-    better = select(waiters.c.owner).where(
-        waiters.c.name == name, waiters.c.lane < lease.lane, waiters.c.seen_at > now - GONE_SECONDS
-    )
+    better = select(waiters.c.owner).where(waiters.c.name == name, waiters.c.lane < lease.lane, _seen(now))
     ours = connection.execute(extended).rowcount == 1
     return ours, connection.execute(better.limit(1)).first() is not None
 
@@ -309,6 +311,16 @@ async def _give_back(
     free = update(leases).where(leases.c.name == name, leases.c.owner == owner).values(values)
     with contextlib.suppress(LedgerUnavailable):
         await database.do(lambda connection: connection.execute(free))
+
+
+def _lasts(row: Row[Any], now: float) -> bool:
+    """Whether a lease that somebody took is still theirs."""
+    return now < row.expires_at <= now + FAR_SECONDS and not _is_gone(row.holder or {})
+
+
+def _seen(now: float) -> ColumnElement[bool]:
+    """Whether a waiter is there."""
+    return waiters.c.seen_at.between(now - GONE_SECONDS, now + FAR_SECONDS)
 
 
 def identity() -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tasks.engine.who import ROUNDS
 from tests.support.accounts import sync
 
 LINE, OTHER = "+442079460001", "+442079460002"
@@ -357,3 +360,18 @@ async def test_the_phone_of_a_contact_that_was_deleted_with_its_source_goes_to_w
     assert (len(box.contacts()), there(box, "Ann")["phone"]) == (len(people) + 1, LINE)
     await quiet(box, url, mapping=mapping)
     assert ann
+
+
+async def test_a_contact_named_by_refusals_that_is_deleted_meanwhile_is_not_waited_for(box, url):
+    theirs = box.insert("contacts", firstName="Bo", email="bo@example.com")["id"]
+    person(box, "Ann")
+    meta = {"contactId": theirs, "matchingField": "email"}
+    refused = {"statusCode": 400, "message": "This location does not allow duplicates.", "meta": meta}
+    gone = {"statusCode": 400, "message": f"Contact not found for id:{theirs}"}
+    box.fault("status", method="POST", path="/contacts/$", status=400, body=refused)
+    box.fault("status", method="GET", path=f"/contacts/{theirs}$", status=400, body=gone, after=ROUNDS)
+    async with asyncio.timeout(5):
+        report = await sync(box, url)
+    assert (report.status, report.entities["contacts"]["ambiguous"]) == ("degraded", 1)
+    box.clear_faults()
+    assert (await sync(box, url)).entities["contacts"]["created"] == 1

@@ -241,3 +241,19 @@ async def test_a_directory_that_was_not_read_to_its_end_is_read_again(box, url, 
     assert newest() is None
     assert (await sync(box, url)).status == "ok"
     assert newest() is not None
+
+
+async def test_what_the_index_still_shows_is_not_taken_for_a_create_without_an_answer(box, url):
+    box.reset(contacts=0, burst=5000, allow_duplicates=True, destination={"lag": 30})
+    number = person(box, "Ann")
+    await sync(box, url)
+    box.advance(60)
+    old = box.contacts()[0]["id"]
+    box.delete("contacts", old)
+    box.fault("drop", method="POST", path="/contacts/$", count=1)
+    sections = {"mapping": mapped("recreate"), "destination": {"search_lag_seconds": 0.1}}
+    report = await touched(box, url, number, "contact", **sections)
+    assert report.status == "ok"
+    assert [row["id"] for row in box.contacts()] != [old]
+    assert len(box.contacts()) == 1
+    await quiet(box, url, **sections)

@@ -111,3 +111,21 @@ def test_activities_that_were_read_and_not_written_are_read_again(box, url, tmp_
     dies_at(box, workers, "/contacts/[^/]+$")
     assert workers.start().end() == 0
     assert check(box, url, **recent) == []
+
+
+def test_what_waited_long_for_its_permit_may_still_be_on_its_way(box, url, tmp_path):
+    patient = {"destination": {**QUICK["destination"], "settle_seconds": 1.0}}
+    workers = Workers(box, url, tmp_path, patient)
+    contact_id = ann(box)
+    assert workers.start().end() == 0
+    box.insert_source("notes", contact_id, body="Said")
+    box.fault("status", method="POST", path="/notes$", status=429, retry_after=1.2, count=1)
+    box.fault("hang", method="POST", path="/notes$", seconds=0.8, count=1)
+    worker = workers.start()
+    while worker.running and not box.faults()[1]["fired"]:
+        time.sleep(0.005)
+    assert worker.kill()
+    last = workers.start()
+    assert (last.end(), last.report["entities"]["notes"]["recovered"]) == (0, 1)
+    assert len(box.notes()) == 1
+    assert check(box, url, **patient) == []

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.engine.opening import open_run
 from tasks.engine.run import Run, Stopped
+from tasks.engine.steps import open_steps, turn
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
@@ -64,3 +65,48 @@ async def test_who_stands_in_line_ends_where_that_is_asked_for(box, url):
         with pytest.raises(Stopped, match="stopped by a test"):
             await long.step_aside(meanwhile)
     assert (await sync(box, url)).status == "ok"
+
+
+@pytest.mark.parametrize("path", ["/contacts/$", "/notes$"])
+async def test_who_is_asked_to_stop_waits_for_no_service_that_is_silent(box, url, monkeypatch, path):
+    monkeypatch.setattr("tasks.engine.run.LAST_SECONDS", 0.2)
+    number = box.insert_source("contacts", first_name="Ann", email="ann@example.com")["id"]
+    box.insert_source("notes", number, body="Said")
+    box.fault("hang", service="highlevel", method="POST", path=path)
+    async with open_steps("acme", SyncOptions(), settings_of(box, url)) as steps:
+        turning = asyncio.create_task(turn(steps))
+        while not box.faults()[0]["fired"]:
+            await asyncio.sleep(0.01)
+        steps.run.stop("stopped by a test")
+        async with asyncio.timeout(5):
+            with pytest.raises(Stopped, match="stopped by a test"):
+                await turning
+    box.clear_faults()
+    assert (await sync(box, url)).status == "ok"
+    assert (len(box.contacts()), len(box.notes())) == (1, 1)
+
+
+async def test_what_another_run_has_read_later_is_not_undone_by_who_stepped_aside(box, url, monkeypatch):
+    number = box.insert_source("contacts", first_name="Ann", last_name="Zero", email="ann@example.com")["id"]
+    kept, gone = (box.insert_source("notes", number, body="Zero")["id"] for _ in range(2))
+    assert (await sync(box, url)).status == "ok"
+    box.edit_source("contacts", number, last_name="One")
+    box.edit_source("notes", kept, number, body="One")
+    step_aside, left = Run.step_aside, iter([True])
+
+    async def live_sync():
+        box.edit_source("contacts", number, last_name="Two")
+        box.edit_source("notes", kept, number, body="Two")
+        box.delete_source("notes", gone, number)
+        assert (await sync(box, url)).status == "ok"
+
+    async def stepping(run, meanwhile=None):
+        await step_aside(run, live_sync if run.full and next(left, False) else meanwhile)
+
+    monkeypatch.setattr(Run, "step_aside", stepping)
+    assert (await sync(box, url, mode="full")).status == "ok"
+    assert box.contacts()[0]["lastName"] == "Two"
+    assert [note["body"].partition("\n")[0] for note in box.notes()] == ["Two"]
+    box.reset_counters()
+    assert (await sync(box, url)).status == "ok"
+    assert box.writes() == {}

@@ -47,3 +47,19 @@ def test_success_forgets_the_refusals():
         None,
         None,
     )
+
+
+def test_a_sending_that_no_answer_ended_may_have_left_as_late_as_its_run_could_send():
+    new = outcome.blank("acme", "notes", "7/1", "7", seen=1, at=NOW)
+    sent = outcome.sending(new, "create-notes", {"body": "x"}, "same", NOW)
+    cut_off = outcome.cut_off(sent, NOW + 30, NOW + 60)
+    assert cut_off.intent["at"] == NOW + 30
+    assert outcome.cut_off(cut_off, NOW + 90, NOW + 120) == cut_off
+    lost = outcome.unknown(sent, "no answer", 0, NOW + 5)
+    assert outcome.cut_off(lost, NOW + 30, NOW + 60) == lost
+
+
+def test_nothing_left_later_than_now_whatever_a_clock_said_that_was_set_back():
+    new = outcome.blank("acme", "notes", "7/1", "7", seen=1, at=NOW)
+    lost = outcome.unknown(outcome.sending(new, "create-notes", {}, "same", NOW), "no answer", 0, NOW)
+    assert outcome.cut_off(lost, 0.0, NOW - 3600).intent["at"] == NOW - 3600

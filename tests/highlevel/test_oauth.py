@@ -290,6 +290,21 @@ async def test_an_answer_that_was_lost_comes_again_within_the_grace(box, version
     assert keeper.grant.refresh_token != box.oauth["location"]["refresh_token"]
 
 
+async def test_who_is_cancelled_while_renewing_keeps_the_replacement_first(box, version):
+    box.fault("latency", path="/oauth/token", seconds=0.3)
+    keeper = Memory(granted(box, token=None))
+    async with api_of(box, version, keeper) as api:
+        asking = asyncio.create_task(api.get_location())
+        while not box.faults()[0]["fired"]:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert keeper.grant.token is not None
+        await api.get_location()
+    assert rotations(box) == 1
+
+
 async def test_a_location_that_is_not_active_keeps_its_refresh_token(box, version):
     keeper = Memory(granted(box, token=None))
     box.options(location={"active": False})

@@ -258,6 +258,31 @@ async def test_a_lease_that_another_took_is_lost_at_the_next_renewal(database, q
     assert row(database).owner == "two"
 
 
+async def test_a_lease_that_is_taken_again_lasts_from_when_that_was_asked(database, boot):
+    async with holding(database) as lease:
+
+        def slow(_connection):
+            boot.seconds += 9
+
+        async def meanwhile():
+            event.listen(database.engine, "commit", slow)
+
+        await module.step_aside(database, "location", lease, usage=dict, about={}, meanwhile=meanwhile)
+        event.remove(database.engine, "commit", slow)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
+async def test_a_clock_that_was_set_back_keeps_nobody_waiting(database, other):
+    ahead = now(database) + 3600.0
+    async with holding(database):
+        change(database, owner="gone", holder={"run": "gone", "host": "elsewhere"}, expires_at=ahead)
+    database.now_do(lambda c: module._in_line(c, "location", "also gone", {"run": "also gone"}, 0, ahead))
+    assert database.now_look(module.at_work) == []
+    async with holding(other, "two", wait=0.0) as lease:
+        assert lease.sent_until == pytest.approx(now(database), abs=5.0)
+
+
 async def test_a_lease_being_taken_by_who_is_cancelled_is_given_back(database, other):
     change_of_mind, busy = threading.Event(), threading.Event()
 

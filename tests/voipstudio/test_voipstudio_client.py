@@ -283,6 +283,39 @@ async def test_a_service_that_never_answers_usefully_ends_soon(box):
     assert box.api_key not in str(caught.value)
 
 
+async def test_too_many_requests_are_no_wrong_address_and_are_waited_out():
+    def handler(_):
+        busy = client._transport.clock() < 20
+        return httpx.Response(429 if busy else 200, json={"data": [], "total": 0})
+
+    async with reading(handler=handler) as client:
+        assert await client.contacts_page(1, 5) == Page([], 0)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_minute_that_is_asked_for_is_waited_out_and_more_is_not(status):
+    asked = iter([60, None, 61])
+
+    def handler(_):
+        pause = next(asked)
+        headers = {} if pause is None else {"Retry-After": str(pause)}
+        return httpx.Response(status if pause else 200, headers=headers, json={"data": [], "total": 0})
+
+    async with reading(handler=handler) as client:
+        assert await client.contacts_page(1, 5) == Page([], 0)
+        assert client._transport.clock() == 60
+        with pytest.raises(ServiceUnavailable, match="asks to wait 61 s"):
+            await client.contacts_page(1, 5)
+        assert client._transport.clock() == 60
+
+
+async def test_who_may_come_again_at_once_takes_a_break_all_the_same():
+    async with reading(handler=lambda _: httpx.Response(503, headers={"Retry-After": "0"})) as client:
+        with pytest.raises(ServiceUnavailable):
+            await client.contacts_page(1, 5)
+        assert client._transport.tally.reads < 10
+
+
 @pytest.mark.parametrize(
     ("row", "number"),
     [
