@@ -13,14 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, text, update
@@ -28,6 +25,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, text
 from tasks.errors import Busy, Fatal, LedgerUnavailable
 from tasks.ledger.clock import ask, boot_clock
 from tasks.ledger.database import Database
+from tasks.ledger.processes import identity, is_gone
 from tasks.ledger.records import upsert
 from tasks.ledger.tables import leases, waiters
 
@@ -37,7 +35,7 @@ POLL_SECONDS = 0.5
 GONE_SECONDS = 5.0
 """Not seen for so long, a waiter has given up."""
 FAR_SECONDS = 2 * EXPIRY_SECONDS
-"""An instant so far ahead was noted by a clock that has been set back since: it says nothing."""
+"""An instant so far ahead was noted by a clock that has been set back since: it says nothing of now."""
 
 
 class LeaseLost(Fatal):
@@ -80,6 +78,24 @@ class Lease:
         """Note that it was taken again, as it was then."""
         self._renewed, self.wanted = again._renewed, False
         self.predecessor, self.sent_until = again.predecessor, again.sent_until
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Another's lease, as whoever waits for it sees it."""
+
+    until: float = -math.inf
+    since: float = 0.0
+
+    def outlasted(self, until: float) -> bool:
+        """Whether it was not renewed for as long as one lasts, by our own clock.
+
+        Then it is free, however far ahead it ends: it was taken before the database's clock was set back.
+        """
+        at = boot_clock()
+        if until != self.until:
+            self.until, self.since = until, at
+        return at - self.since >= EXPIRY_SECONDS
 
 
 @asynccontextmanager
@@ -136,11 +152,11 @@ async def _acquire(
     lane: int,
     check: Callable[[], None] = lambda: None,
 ) -> Lease:
-    until, told = time.monotonic() + wait, False
+    until, told, watch = time.monotonic() + wait, False, _Watch()
     while True:
         check()
         asked = boot_clock()
-        held = await database.do(lambda connection: _try(connection, name, owner, about, lane))
+        held = await database.do(lambda connection: _try(connection, name, owner, about, lane, watch))
         if isinstance(held, Lease):
             held.renewed(asked)
             return held
@@ -218,7 +234,12 @@ async def step_aside(
 
 
 def _try(
-    connection: Connection, name: str, owner: str, about: dict[str, Any], lane: int = 0
+    connection: Connection,
+    name: str,
+    owner: str,
+    about: dict[str, Any],
+    lane: int = 0,
+    watch: _Watch | None = None,
 ) -> Lease | dict[str, Any]:
     """Take the lease if it is free and nobody goes first; else get in line and return who holds it."""
     if connection.dialect.name == "postgresql":
@@ -227,7 +248,13 @@ def _try(
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
     now = ask(connection)
     abandoned = row is not None and row.owner not in {None, owner}
-    held = row is not None and abandoned and _lasts(row, now)
+    held = (
+        row is not None
+        and abandoned
+        and row.expires_at > now
+        and not is_gone(row.holder or {})
+        and not (watch and watch.outlasted(row.expires_at))
+    )
     before_us = _in_line(connection, name, owner, about, lane, now)
     if row is not None and held:
         return dict(row.holder or {})
@@ -314,55 +341,10 @@ async def _give_back(
 
 
 def _lasts(row: Row[Any], now: float) -> bool:
-    """Whether a lease that somebody took is still theirs."""
-    return now < row.expires_at <= now + FAR_SECONDS and not _is_gone(row.holder or {})
+    """Whether a lease that somebody took is still theirs, for all that one look tells."""
+    return now < row.expires_at <= now + FAR_SECONDS and not is_gone(row.holder or {})
 
 
 def _seen(now: float) -> ColumnElement[bool]:
     """Whether a waiter is there."""
     return waiters.c.seen_at.between(now - GONE_SECONDS, now + FAR_SECONDS)
-
-
-def identity() -> dict[str, Any]:
-    """What tells this process from any other, here or elsewhere, now or later."""
-    return {
-        "host": socket.gethostname(),
-        "boot": _boot_id(),
-        "pids": _pid_namespace(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-    }
-
-
-def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the holder ran on this machine and is no longer there (or its number is another process's)."""
-    pid, ours = holder.get("pid"), identity()
-    if not ours["boot"] or any(holder.get(name) != ours[name] for name in ("boot", "host", "pids")):
-        return False
-    return isinstance(pid, int) and _started(pid) != holder.get("started")
-
-
-def _boot_id() -> str | None:
-    """The running system's id, where there is one (Linux)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-
-
-def _pid_namespace() -> str | None:
-    """Where process numbers mean what they mean here: containers may share a host's name and boot."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; None where there is none, or only its remains."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    after_name = stat.rpartition(")")[2].split()
-    return None if after_name[0] == "Z" else after_name[19]

@@ -78,7 +78,7 @@ async def test_who_comes_back_learns_until_when_one_that_died_meanwhile_may_have
                 lambda connection: module._try(connection, "here", "dead", {"run": "dead"})
             )
             assert isinstance(taken, module.Lease)
-            monkeypatch.setattr(module, "_is_gone", lambda holder: holder.get("run") == "dead")
+            monkeypatch.setattr(module, "is_gone", lambda holder: holder.get("run") == "dead")
 
         before = database.now()
         aside = {"usage": lambda: {"by": "long"}, "about": {"run": "long"}, "meanwhile": dies}

@@ -273,14 +273,33 @@ async def test_a_lease_that_is_taken_again_lasts_from_when_that_was_asked(databa
             lease.check()
 
 
-async def test_a_clock_that_was_set_back_keeps_nobody_waiting(database, other):
+async def test_a_clock_that_was_set_back_keeps_nobody_waiting(database, other, boot, quick):
     ahead = now(database) + 3600.0
     async with holding(database):
         change(database, owner="gone", holder={"run": "gone", "host": "elsewhere"}, expires_at=ahead)
     database.now_do(lambda c: module._in_line(c, "location", "also gone", {"run": "also gone"}, 0, ahead))
     assert database.now_look(module.at_work) == []
-    async with holding(other, "two", wait=0.0) as lease:
-        assert lease.sent_until == pytest.approx(now(database), abs=5.0)
+    taking = asyncio.create_task(enter(holding(other, "two", wait=60.0)))
+    await asyncio.sleep(0.1)
+    boot.seconds += EXPIRY_SECONDS - 1.0
+    await asyncio.sleep(0.1)
+    assert not taking.done(), "whoever took it may still be there, and renew it any moment"
+    boot.seconds += 1.0
+    assert await taking == pytest.approx(now(database), abs=5.0)
+
+
+async def enter(lease):
+    """Take a lease, and give it back at once; return until when its last owner may have sent."""
+    async with lease as held:
+        return held.sent_until
+
+
+async def test_a_clock_that_was_set_back_takes_nothing_from_a_living_owner(database, other):
+    async with holding(database) as lease:
+        change(database, expires_at=now(database) + 3600.0)
+        held = other.now_do(lambda c: module._try(c, "location", "two", {"run": "two"}))
+        assert not isinstance(held, Lease)
+        lease.check()
 
 
 async def test_a_lease_being_taken_by_who_is_cancelled_is_given_back(database, other):

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from tasks.errors import Busy
 from tasks.ledger import lease as module
+from tasks.ledger import processes
 from tasks.ledger.lease import hold
 from tasks.ledger.tables import leases
 
@@ -148,7 +149,7 @@ async def test_a_holder_elsewhere_is_not_judged_from_here(left, database, where)
 
 async def test_a_machine_without_a_boot_id_judges_nobody(left, database, monkeypatch):
     left(boot=None)
-    monkeypatch.setattr(module, "_boot_id", lambda: None)
+    monkeypatch.setattr(processes, "_boot_id", lambda: None)
     assert await is_held(database)
 
 
