@@ -38,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TYPE/NAME",
         help="a notification block of Prefect that alerts go to, such as slack-webhook/team",
     )
+    made.add_argument(
+        "--directory",
+        metavar="PATH",
+        default=str(PROJECT),
+        help="where the project lies for those who run it, such as /app in the image (default: here)",
+    )
     made.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
     return made
 
@@ -63,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.no_deploy:
         return 0
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    here = {**os.environ, "PWD": str(PROJECT)}  # prefect.yaml asks for it, and not only shells start us
-    return subprocess.run(prefect, cwd=PROJECT, env=here, check=False).returncode  # noqa: S603 - ourselves
+    there = {**os.environ, "PWD": chosen.directory}  # prefect.yaml asks for it
+    return subprocess.run(prefect, cwd=PROJECT, env=there, check=False).returncode  # noqa: S603 - ourselves
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.__main__ import main
+from deployments.__main__ import PROJECT, main
 from deployments.automations import automations
 from tasks.engine.changes import STATE
 from tasks.engine.effects import Event
@@ -58,7 +59,7 @@ class Ran:
     err: str
 
 
-def deploy(api: str, *arguments: str, **env: str) -> Ran:
+def deploy(api: str, *arguments: str, no_deploy: bool = True, **env: str) -> Ran:
     """``python -m deployments``, in this process: each of its own would import Prefect again."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -68,7 +69,7 @@ def deploy(api: str, *arguments: str, **env: str) -> Ran:
         redirect_stderr(err),
     ):
         try:
-            code = main(["--no-deploy", *arguments])
+            code = main([*["--no-deploy"] * no_deploy, *arguments])
         except SystemExit as ended:
             code = int(str(ended.code))
     return Ran(code, out.getvalue(), err.getvalue())
@@ -115,6 +116,15 @@ def test_there_is_one_of_each_and_what_was_paused_stays_so(prepared: str) -> Non
         client.patch(f"/automations/{ours[0]['id']}", json={"enabled": True})
         kinds = {one["slug"] for one in client.post("/block_types/filter", json={}).json()}
     assert "sync-account" in kinds
+
+
+def test_the_project_may_lie_elsewhere_for_those_who_run_it(prepared: str) -> None:
+    ended = subprocess.CompletedProcess[str]([], 0)
+    for arguments, folder in (((), str(PROJECT)), (("--directory", "/app"), "/app")):
+        with mock.patch("deployments.__main__.subprocess.run", return_value=ended) as run:
+            assert deploy(prepared, *arguments, no_deploy=False).code == 0
+        assert run.call_args.kwargs["env"]["PWD"] == folder
+        assert run.call_args.kwargs["cwd"] == PROJECT
 
 
 async def test_a_change_of_state_is_one_message(prepared: str, messages: tuple[str, list[str]]) -> None:
