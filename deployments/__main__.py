@@ -16,6 +16,7 @@ from pathlib import Path
 from deployments.bootstrap import POOL_TYPES, Wanted, bootstrap
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
+from tasks.settings import load, of_tables
 
 ALERTS = "VOIPSYNC_ALERTS_URL"
 """Where alerts are posted, if nothing else is said."""
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.notify = f"${{{ALERTS}}}"
     if not os.environ.get("PREFECT_API_URL"):
         parser().error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
-    wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block)
     try:
+        wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block, _silence_minutes())
         for line in asyncio.run(bootstrap(wanted)):
             sys.stdout.write(f"{line}\n")
     except VoipsyncError as error:
@@ -71,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     there = {**os.environ, "PWD": chosen.directory}  # prefect.yaml asks for it
     return subprocess.run(prefect, cwd=PROJECT, env=there, check=False).returncode  # noqa: S603 - ourselves
+
+
+def _silence_minutes() -> float:
+    """As the configuration says, where there is one: it may be with the workers alone."""
+    there = Path(os.environ.get("VOIPSYNC_CONFIG") or PROJECT / "voipsync.toml")
+    settings = load(there) if there.exists() else of_tables({}, "the environment")
+    return settings.state.silence_minutes
 
 
 if __name__ == "__main__":

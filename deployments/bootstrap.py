@@ -40,6 +40,8 @@ class Wanted:
     """A reference to the address that alerts are posted to."""
     notify_block: str | None = None
     """Or a notification block that is there: type and name."""
+    silence_minutes: float = 15.0
+    """How long no sync of an account may have ended well before that is an alert."""
 
 
 async def bootstrap(wanted: Wanted) -> list[str]:
@@ -54,7 +56,7 @@ async def bootstrap(wanted: Wanted) -> list[str]:
         await SyncAccount.register_type_and_schema(client=client)
         done.append(f"block type {SyncAccount.get_block_type_slug()}: registered")
         block = await _alerts_to(client, wanted)
-        done += [await _upsert(client, one) for one in automations(block)]
+        done += [await _upsert(client, one) for one in automations(block, wanted.silence_minutes)]
     if block is None:
         done.append(
             "nobody is alerted: give --notify or --notify-block (automations only show in Prefect's UI)"

@@ -57,6 +57,12 @@ class State(Section):
         ge=1,
         description="how long runs and their reports are kept, for the charts; one a minute is 1,440 a day",
     )
+    silence_minutes: float = Field(
+        15.0,
+        gt=0,
+        description="how long no sync of an account may have ended well before somebody is alerted; more "
+        "than its schedule's interval",
+    )
 
 
 class Streams(Section):

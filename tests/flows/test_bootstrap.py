@@ -127,6 +127,15 @@ def test_the_project_may_lie_elsewhere_for_those_who_run_it(prepared: str) -> No
         assert run.call_args.kwargs["cwd"] == PROJECT
 
 
+def test_how_long_an_account_may_be_silent_is_configured(prepared: str) -> None:
+    with prefect_client(prepared) as client:
+        for env, seconds in (({"VOIPSYNC_STATE__SILENCE_MINUTES": "90"}, 5400.0), (dict[str, str](), 900.0)):
+            assert deploy(prepared, **env).code == 0
+            found = client.post("/automations/filter", json={}).json()
+            (silence,) = (one for one in found if one["name"] == "voipsync: silence")
+            assert silence["trigger"]["within"] == seconds
+
+
 async def test_a_change_of_state_is_one_message(prepared: str, messages: tuple[str, list[str]]) -> None:
     one = Event(
         id=str(uuid4()),
@@ -172,6 +181,7 @@ async def test_a_schedule_has_runs(prepared: str) -> None:
         (("--notify-block", "slack-webhook/nobody"), {}, "Prefect has no block slack-webhook/nobody"),
         (("--pool-type", "kubernetes"), {}, "is there and of type process"),
         ((), {"PREFECT_API_URL": ""}, "PREFECT_API_URL is not set"),
+        ((), {"VOIPSYNC_STATE__SILENCE_MINUTES": "no"}, "state.silence_minutes"),
     ],
 )
 def test_a_slip_is_one_line(
