@@ -215,7 +215,7 @@ class Settings(BaseSettings):
         """
         if name in self.accounts:
             return self.accounts[name]
-        if "PREFECT_API_URL" in os.environ and re.fullmatch(ACCOUNT_NAME, name):
+        if os.environ.get("PREFECT_API_URL") and re.fullmatch(ACCOUNT_NAME, name):
             return _from_block(name)
         known = ", ".join(sorted(self.accounts)) or "none is configured"
         raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
@@ -227,7 +227,7 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         ConfigurationError: the file is missing or malformed, a key is unknown or has a wrong value.
     """
-    chosen = path or Path(os.environ.get("VOIPSYNC_CONFIG", "voipsync.toml"))
+    chosen = path or Path(os.environ.get("VOIPSYNC_CONFIG") or "voipsync.toml")
     raw: dict[str, Any] = {}
     try:
         raw = tomllib.loads(chosen.read_text(encoding="utf-8"))

@@ -141,7 +141,9 @@ def test_a_missing_file_names_the_place_and_the_example(quick: Command) -> None:
 
 
 def test_an_unknown_account_is_told_with_those_there_are(quick: Command) -> None:
-    assert_a_slip(quick.run("sync", "acmee"), "unknown account 'acmee': the configuration has acme")
+    says = "unknown account 'acmee': the configuration has acme"
+    assert_a_slip(quick.run("sync", "acmee"), says)
+    assert_a_slip(quick.run("sync", "acmee", PREFECT_API_URL="", VOIPSYNC_CONFIG=""), says)
 
 
 @pytest.mark.parametrize("value", ["", "  ", "pit-smart\u2019quote"])
