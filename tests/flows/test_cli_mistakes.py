@@ -186,6 +186,14 @@ def test_a_wrong_argument_is_exit_code_2(quick: Command) -> None:
     assert quick.run("sing").code == 2
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(quick: Command) -> None:
+    for command in (("plan", "acme", "--out"), ("undo", "acme", "1", "--out")):
+        for path in ("no/such/folder/file", ""):
+            ran = quick.run(*command, path)
+            assert (ran.code, ran.out) == (2, "")
+            assert "there is no folder for it" in ran.err
+
+
 def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
     def commands(*above: str) -> Iterator[tuple[str, ...]]:
         ran = quick.run(*above, "--help")
