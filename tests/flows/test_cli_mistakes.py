@@ -238,6 +238,14 @@ def test_call_prints_the_answer_without_personal_data(quick: Command, box: Box) 
     assert box.token not in clear.out
 
 
+def test_what_a_terminal_cannot_show_is_escaped(quick: Command, box: Box) -> None:
+    contact_id = box.insert("contacts", firstName="Zoe \u2192 \U0001f600", email="zoe@example.com")["id"]
+    call = ("call", "acme", "get-contact", f"contactId={contact_id}", "--clear")
+    ran = quick.run(*call, alone=True, PYTHONIOENCODING="latin-1")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["contact"]["firstName"] == "Zoe \u2192 \U0001f600"
+
+
 def test_call_sends_json_values_as_json_and_others_as_text(quick: Command, box: Box) -> None:
     contact_id = box.insert("contacts", firstName="Bob", email="bob@example.com")["id"]
     ran = quick.run("call", "acme", "add-tags", f"contactId={contact_id}", 'tags=["vip", "07"]')
