@@ -49,7 +49,9 @@ def check(name: str) -> None:
 
 
 def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+    if value is None:
+        return ()
+    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) or ("nothing",)
     if wrong := [entity for entity in chosen if entity not in ENTITIES]:
         raise click.BadParameter(f"{', '.join(wrong)}: choose from {', '.join(ENTITIES)}")
     return chosen

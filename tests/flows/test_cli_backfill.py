@@ -85,6 +85,8 @@ def test_what_was_refused_is_tried_again(prefect_api: str, command: Make) -> Non
     ("arguments", "says"),
     [
         (["--ids", "1,x"], "x: ids of contacts at VoIPstudio are whole numbers"),
+        (["--ids", ""], "nothing: ids of contacts at VoIPstudio are whole numbers"),
+        (["--only", ""], "nothing: choose from contacts, notes, tasks, appointments"),
         (["--ids", "1", "--since", "2026-01-01"], "give either --ids or days"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "--since is after --until"),
         (["--since", "yesterday"], "yesterday"),
