@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
+from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.cli_run import run_flow
 from sandbox.client import Box
 from sandbox.serve import Sandbox
+from tasks.errors import VoipsyncError
 from tests.support.accounts import sync
 from tests.support.command import Command
 from tests.support.prefect_http import prefect_client
@@ -96,3 +105,21 @@ def test_slips_are_told_at_once(command: Make, arguments: list[str], says: str) 
     ran = command("slips").run("backfill", "slips", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert says in ran.err
+
+
+def test_a_run_that_somebody_suspends_in_the_ui_ends_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def held(*_given: object, **_more: object) -> None:
+        raise Pause  # as the next task of a run does that was suspended
+
+    monkeypatch.setitem(sys.modules, "flows.held", SimpleNamespace(held=held))
+    nowhere = "http://127.0.0.1:9/api"
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with (
+            mock.patch.dict(os.environ, {"PREFECT_API_URL": nowhere}),
+            temporary_settings({PREFECT_API_URL: nowhere}),
+            pytest.raises(VoipsyncError, match="somebody suspended this run in Prefect"),
+        ):
+            run_flow("held", "acme", {})
+    finally:
+        signal.signal(signal.SIGTERM, before)
