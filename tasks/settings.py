@@ -215,9 +215,12 @@ class Settings(BaseSettings):
         """
         if name in self.accounts:
             return self.accounts[name]
+        known = ", ".join(sorted(self.accounts)) or "none"
         if os.environ.get("PREFECT_API_URL") and re.fullmatch(ACCOUNT_NAME, name):
-            return _from_block(name)
-        known = ", ".join(sorted(self.accounts)) or "none is configured"
+            try:
+                return _from_block(name)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error}; the configuration has {known}") from None
         raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
 
 
