@@ -15,6 +15,7 @@ from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, S
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, STATE, SYNCED
+from tasks.events import SUSPENDED
 
 FLOWS = ("sync", "verify", "retry", "backfill", "plan", "apply", "undo", "purge", "fleet", "shard")
 """Ours: others on the same server may have slower hearts."""
@@ -33,7 +34,10 @@ ENDED = {
     )
 }  # fmt: skip
 """How runs end."""
-RESTING = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "Scheduled", "AwaitingRetry")}
+RESTING = {
+    SUSPENDED,  # told at the end of its process, for until then its heart beats
+    *(f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "Scheduled", "AwaitingRetry")),
+}
 """States in which no heart need beat."""
 
 

@@ -26,7 +26,7 @@ from deployments.__main__ import PROJECT, main
 from deployments.automations import automations
 from tasks.engine.changes import STATE
 from tasks.engine.effects import Event
-from tasks.events import emit
+from tasks.events import SUSPENDED, emit
 from tests.support.prefect_http import prefect_client
 
 
@@ -198,4 +198,5 @@ def test_dead_runs_are_ours_and_their_time_is_longer_than_three_heartbeats() -> 
     assert len(dead) == 2
     for one in dead:
         assert one.trigger.within >= timedelta(seconds=90)
+        assert SUSPENDED in one.trigger.expect
         assert one.trigger.match_related["prefect.resource.role"] == ["flow"]
