@@ -27,6 +27,13 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="python -m deployments", description=__doc__, allow_abbrev=False)
     made.add_argument("--pool-type", choices=POOL_TYPES, default="process", help="(default: process)")
+    made.add_argument(
+        "--limit",
+        metavar="N",
+        type=_number,
+        help="flow runs of the work pool that may be under way at a time, all workers together (default: as "
+        "it is; in a new one any number)",
+    )
     alerts = made.add_mutually_exclusive_group()
     alerts.add_argument(
         "--notify",
@@ -57,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not os.environ.get("PREFECT_API_URL"):
         parser().error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
     try:
-        wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block, _silence_minutes())
+        wanted = Wanted(
+            chosen.pool_type, chosen.notify, chosen.notify_block, _silence_minutes(), chosen.limit
+        )
         for line in asyncio.run(bootstrap(wanted)):
             sys.stdout.write(f"{line}\n")
     except VoipsyncError as error:
@@ -72,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     there = {**os.environ, "PWD": chosen.directory}  # prefect.yaml asks for it
     return subprocess.run(prefect, cwd=PROJECT, env=there, check=False).returncode  # noqa: S603 - ourselves
+
+
+def _number(value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 up")
+    return int(value)
 
 
 def _silence_minutes() -> float:

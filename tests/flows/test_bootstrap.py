@@ -127,6 +127,14 @@ def test_the_project_may_lie_elsewhere_for_those_who_run_it(prepared: str) -> No
         assert run.call_args.kwargs["cwd"] == PROJECT
 
 
+def test_how_many_runs_there_may_be_at_a_time_is_the_pools(prepared: str) -> None:
+    with prefect_client(prepared) as client:
+        for arguments in (("--limit", "3"), ()):
+            assert deploy(prepared, *arguments).code == 0
+            assert client.get("/work_pools/voipsync").json()["concurrency_limit"] == 3
+        client.patch("/work_pools/voipsync", json={"concurrency_limit": None}).raise_for_status()
+
+
 def test_how_long_an_account_may_be_silent_is_configured(prepared: str) -> None:
     with prefect_client(prepared) as client:
         for env, seconds in (({"VOIPSYNC_STATE__SILENCE_MINUTES": "90"}, 5400.0), (dict[str, str](), 900.0)):
@@ -181,6 +189,7 @@ async def test_a_schedule_has_runs(prepared: str) -> None:
         (("--notify-block", "slack-webhook/nobody"), {}, "Prefect has no block slack-webhook/nobody"),
         (("--pool-type", "kubernetes"), {}, "is there and of type process"),
         ((), {"PREFECT_API_URL": ""}, "PREFECT_API_URL is not set"),
+        (("--limit", "0"), {}, "argument --limit: '0' is no number from 1 up"),
         ((), {"VOIPSYNC_STATE__SILENCE_MINUTES": "no"}, "state.silence_minutes"),
     ],
 )
