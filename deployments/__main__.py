@@ -16,6 +16,7 @@ from pathlib import Path
 from deployments.bootstrap import POOL_TYPES, Wanted, bootstrap
 from tasks.errors import VoipsyncError
 from tasks.outlets import text_of
+from tasks.settings import load, of_tables
 
 ALERTS = "VOIPSYNC_ALERTS_URL"
 """Where alerts are posted, if nothing else is said."""
@@ -26,6 +27,13 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="python -m deployments", description=__doc__, allow_abbrev=False)
     made.add_argument("--pool-type", choices=POOL_TYPES, default="process", help="(default: process)")
+    made.add_argument(
+        "--limit",
+        metavar="N",
+        type=_number,
+        help="flow runs of the work pool that may be under way at a time, all workers together (default: as "
+        "it is; in a new one any number)",
+    )
     alerts = made.add_mutually_exclusive_group()
     alerts.add_argument(
         "--notify",
@@ -38,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TYPE/NAME",
         help="a notification block of Prefect that alerts go to, such as slack-webhook/team",
     )
+    made.add_argument(
+        "--directory",
+        metavar="PATH",
+        default=str(PROJECT),
+        help="where the project lies for those who run it, such as /app in the image (default: here)",
+    )
     made.add_argument("--no-deploy", action="store_true", help="do not deploy prefect.yaml")
     return made
 
@@ -49,8 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.notify = f"${{{ALERTS}}}"
     if not os.environ.get("PREFECT_API_URL"):
         parser().error("PREFECT_API_URL is not set: deployments need a Prefect server (prefect server start)")
-    wanted = Wanted(chosen.pool_type, chosen.notify, chosen.notify_block)
     try:
+        wanted = Wanted(
+            chosen.pool_type, chosen.notify, chosen.notify_block, _silence_minutes(), chosen.limit
+        )
         for line in asyncio.run(bootstrap(wanted)):
             sys.stdout.write(f"{line}\n")
     except VoipsyncError as error:
@@ -63,8 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.no_deploy:
         return 0
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    here = {**os.environ, "PWD": str(PROJECT)}  # prefect.yaml asks for it, and not only shells start us
-    return subprocess.run(prefect, cwd=PROJECT, env=here, check=False).returncode  # noqa: S603 - ourselves
+    there = {**os.environ, "PWD": chosen.directory}  # prefect.yaml asks for it
+    return subprocess.run(prefect, cwd=PROJECT, env=there, check=False).returncode  # noqa: S603 - ourselves
+
+
+def _number(value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 up")
+    return int(value)
+
+
+def _silence_minutes() -> float:
+    """As the configuration says, where there is one: it may be with the workers alone."""
+    there = Path(os.environ.get("VOIPSYNC_CONFIG") or PROJECT / "voipsync.toml")
+    settings = load(there) if there.exists() else of_tables({}, "the environment")
+    return settings.state.silence_minutes
 
 
 if __name__ == "__main__":

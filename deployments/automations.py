@@ -14,7 +14,8 @@ from prefect.events import AutomationCore
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, SILENCE_SECONDS, STATE, SYNCED
+from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, STATE, SYNCED
+from tasks.events import SUSPENDED
 
 FLOWS = ("sync", "verify", "retry", "backfill", "plan", "apply", "undo", "purge", "fleet", "shard")
 """Ours: others on the same server may have slower hearts."""
@@ -33,7 +34,10 @@ ENDED = {
     )
 }  # fmt: skip
 """How runs end."""
-RESTING = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "Scheduled", "AwaitingRetry")}
+RESTING = {
+    SUSPENDED,  # told at the end of its process, for until then its heart beats
+    *(f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "Scheduled", "AwaitingRetry")),
+}
 """States in which no heart need beat."""
 
 
@@ -54,31 +58,32 @@ ALERTS = {
     "credential is ageing": (CREDENTIAL, f"{_WHO}: {{{{ event.payload.service }}}} credential: {_WHY}"),
 }
 """Events of ours that are handed on, each with what is said."""
-SILENT = f"no sync has ended well for {SILENCE_SECONDS / 60:.0f} minutes"
 
 
-def automations(block: UUID | None) -> list[AutomationCore]:
+def automations(block: UUID | None, silence_minutes: float = 15.0) -> list[AutomationCore]:
     """Return all of them.
 
     Args:
         block: the notification block that alerts go to; without one they only show in the Prefect UI.
+        silence_minutes: how long no sync of an account may have ended well.
     """
+    silent = f"no sync has ended well for {silence_minutes:g} minutes"
     return [
         *(_alert(block, name, event, says) for name, (event, says) in ALERTS.items()),
         AutomationCore(
             name="voipsync: silence",
-            description=f"Of an account {SILENT}.",
+            description=f"Of an account {silent}.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
                 after={SYNCED},
                 expect={SYNCED},
                 for_each={"prefect.resource.id"},
                 threshold=1,
-                within=timedelta(seconds=SILENCE_SECONDS),
+                within=timedelta(minutes=silence_minutes),
             ),
             actions=[
                 _send(
-                    block, f"{_WHO}: {SILENT}: look at its last runs in Prefect, and whether a worker is up"
+                    block, f"{_WHO}: {silent}: look at its last runs in Prefect, and whether a worker is up"
                 )
             ],
         ),

@@ -40,6 +40,11 @@ class Wanted:
     """A reference to the address that alerts are posted to."""
     notify_block: str | None = None
     """Or a notification block that is there: type and name."""
+    silence_minutes: float = 15.0
+    """How long no sync of an account may have ended well before that is an alert."""
+    limit: int | None = None
+    """Flow runs of the pool at a time. A worker's own ``--limit`` is no substitute: with it a worker of
+    Prefect 3.8 ends where a suspended run is resumed before its process has ended (measured)."""
 
 
 async def bootstrap(wanted: Wanted) -> list[str]:
@@ -54,7 +59,7 @@ async def bootstrap(wanted: Wanted) -> list[str]:
         await SyncAccount.register_type_and_schema(client=client)
         done.append(f"block type {SyncAccount.get_block_type_slug()}: registered")
         block = await _alerts_to(client, wanted)
-        done += [await _upsert(client, one) for one in automations(block)]
+        done += [await _upsert(client, one) for one in automations(block, wanted.silence_minutes)]
     if block is None:
         done.append(
             "nobody is alerted: give --notify or --notify-block (automations only show in Prefect's UI)"
@@ -82,17 +87,21 @@ async def _pool(client: PrefectClient, wanted: Wanted) -> str:
     try:
         known = await client.read_work_pool(POOL)
     except ObjectNotFound:
-        await client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=template))
+        await client.create_work_pool(
+            WorkPoolCreate(name=POOL, type=kind, base_job_template=template, concurrency_limit=wanted.limit)
+        )
         return f"work pool {POOL!r}: created, {kind}"
     if known.type != kind:
         raise ConfigurationError(
             f"work pool {POOL!r} is there and of type {known.type}: give --pool-type {known.type}, or delete "
             f"it (prefect work-pool delete {POOL})"
         )
-    if kind in _TEMPLATES:  # ours may have changed; a process pool may have been changed by its owner
-        await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
-        return f"work pool {POOL!r}: updated"
-    return f"work pool {POOL!r}: there"
+    # our template may have changed; that of a process pool may have been changed by its owner
+    changes: dict[str, Any] = {"base_job_template": template} if kind in _TEMPLATES else {}
+    changes |= {"concurrency_limit": wanted.limit} if wanted.limit else {}
+    if changes:
+        await client.update_work_pool(POOL, WorkPoolUpdate(**changes))
+    return f"work pool {POOL!r}: {'updated' if changes else 'there'}"
 
 
 async def _template(kind: str) -> dict[str, Any]:

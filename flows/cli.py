@@ -7,6 +7,8 @@ Whatever takes long to import is imported where it is used, for the same reason.
 from __future__ import annotations
 
 import asyncio
+import codecs
+import io
 import json
 import sys
 from functools import partial
@@ -46,6 +48,18 @@ class _Commands(click.Group):
             _fail("stopped", EXIT["failed"])
 
 
+def _legible() -> None:
+    """What the encoding of stdout does not have is escaped as in JSON, so that a document stays one."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - narrows the type
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("voipsync", escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="voipsync")
+
+
 def _fail(message: str, code: int) -> NoReturn:
     click.echo(logs.line(redact_text(message)), err=True)
     sys.exit(code)
@@ -62,6 +76,7 @@ def main() -> None:
     Exit codes: 0 all well; 3 finished, but some records are rejected or unresolved; 1 failed; 2 usage or
     configuration.
     """
+    _legible()
     guard()
     logs.arrange()
 

@@ -36,7 +36,9 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 def _ids(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    given = [part.strip() for part in value.split(",") if part.strip()] if value else []
+    if value is None:
+        return ()
+    given = [part.strip() for part in value.split(",") if part.strip()] or ["nothing"]
     if wrong := [one for one in given if not (one.isascii() and one.isdigit() and int(one))]:
         raise click.BadParameter(f"{', '.join(wrong)}: ids of contacts at VoIPstudio are whole numbers")
     return tuple(map(int, given))

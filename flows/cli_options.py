@@ -23,3 +23,18 @@ config = click.option(
     help="Configuration file.  [$VOIPSYNC_CONFIG, else ./voipsync.toml]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _writable(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A file that cannot be written is told before the work is done, not after it."""
+    if value is not None and not (value.name and os.access(value.absolute().parent, os.W_OK)):
+        raise click.BadParameter(f"cannot write {value}: there is no folder for it that we may write to")
+    return value
+
+
+out_option = click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_writable,
+    help="Also write the plan to a file (0600).",
+)

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from flows.cli_options import config, json_option
+from flows.cli_options import config, json_option, out_option
 from flows.cli_run import EXIT, check, no_wait_option, only_option, run_flow, show, wait_option, waiting
 from tasks import settings as configuration
 from tasks.errors import ConfigurationError
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     help="incremental: what changed at the source; full: everything is mapped and compared again.",
 )
 @only_option
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the plan to a file (0600)."
-)
+@out_option
 @wait_option
 @no_wait_option
 @json_option

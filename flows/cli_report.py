@@ -36,6 +36,8 @@ def report(account: str | None, path: Path, days: int) -> None:
     Without ACCOUNT, of every account: what was written, open and spent, and how fresh HighLevel was. It needs
     no network, holds no personal data, and only its owner can read it.
     """
+    if not path.name:
+        raise click.UsageError("--html names no file")
     settings = configuration.load()
     names = [account] if account else sorted(settings.accounts)
     chosen = {name: settings.account(name) for name in names}

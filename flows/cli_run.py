@@ -49,7 +49,9 @@ def check(name: str) -> None:
 
 
 def _entities(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+    if value is None:
+        return ()
+    chosen = tuple(part.strip() for part in value.split(",") if part.strip()) or ("nothing",)
     if wrong := [entity for entity in chosen if entity not in ENTITIES]:
         raise click.BadParameter(f"{', '.join(wrong)}: choose from {', '.join(ENTITIES)}")
     return chosen
@@ -107,6 +109,8 @@ def run_flow(name: str, account: str, options: Mapping[str, Any]) -> Any:  # noq
     with _put_off(signal.SIGTERM, signal.SIGINT):  # an import that is interrupted ends as any error
         flow = getattr(importlib.import_module(f"flows.{name}"), name)  # imports Prefect: seconds
         logs.arrange()
+        from prefect.exceptions import PrefectSignal  # noqa: PLC0415
+
         from flows.terminal import bar  # noqa: PLC0415
 
     async def run() -> Any:  # noqa: ANN401 - a state
@@ -116,6 +120,10 @@ def run_flow(name: str, account: str, options: Mapping[str, Any]) -> Any:  # noq
     try:
         _start_prefect()
         state = asyncio.run(run())
+    except PrefectSignal:
+        raise VoipsyncError(
+            "somebody suspended this run in Prefect: what was done is recorded, and the same command goes on"
+        ) from None
     except Exception as error:
         raise VoipsyncError(
             f"Prefect cannot run the flow ({_first_line(text_of(error))}): check PREFECT_API_URL, or unset "

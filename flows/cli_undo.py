@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli_options import config, json_option
+from flows.cli_options import config, json_option, out_option
 from flows.cli_plan import ledger, show_plan
 from flows.cli_run import EXIT, check, no_wait_option, run_flow, wait_option, waiting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.engine.plan import PlanReport
 
 
 @click.command()
 @click.argument("account")
 @click.argument("run_id")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the plan to a file (0600)."
-)
+@out_option
 @wait_option
 @no_wait_option
 @json_option

@@ -70,7 +70,7 @@ class _Rate(ProgressColumn):
 
 def table(report: Report) -> None:
     """Print a report for people."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=200)
     console.print(
         f"{report.account}: {report.status} ({report.mode}, {report.seconds:.1f} s, run {report.run_id})"
     )

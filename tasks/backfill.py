@@ -24,6 +24,7 @@ from prefect.states import Cancelled, Completed
 from tasks.engine.backfill import Backfill
 from tasks.engine.estimate import Estimate
 from tasks.engine.report import Report
+from tasks.events import rests
 from tasks.outlets import discreet, text_of
 from tasks.report import final_state, report, show_progress
 
@@ -157,6 +158,7 @@ async def ended(page: Page, made: Report) -> State[Report] | State[Estimate]:
     """
     work, run = page.work, await page.ask()
     if work.halted:
+        await _rest(run)
         raise Pause(state=run.state if run else None)
     state = run.state if run else None
     if work.run.stop_reason == CANCELLED or (state and state.type is StateType.CANCELLING):
@@ -164,3 +166,12 @@ async def ended(page: Page, made: Report) -> State[Report] | State[Estimate]:
     if work.options.estimate and work.told and made.status != "failed":
         return Completed(message=str(work.told), data=work.told)
     return final_state(made)
+
+
+async def _rest(run: FlowRun | None) -> None:
+    """Where this fails, an automation may take the run for dead: what was done stays recorded."""
+    try:
+        if run is not None:
+            await rests(run)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run is suspended
+        log.warning("Prefect may call this run crashed: %s", text_of(error))

@@ -1,15 +1,18 @@
-"""Events of routes, as Prefect's automations see them."""
+"""Events of routes and of runs, as Prefect's automations see them."""
 
 import asyncio
 from collections.abc import Sequence
-from uuid import UUID
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
+from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event as PrefectEvent
 from prefect.events.clients import get_events_client
 from prefect.runtime import flow_run
 
 from tasks.engine.effects import Event
 
+SUSPENDED = "voipsync.run.suspended"
 PATIENCE_SECONDS = 30.0
 """How long events may take to be received, all together."""
 
@@ -34,3 +37,14 @@ async def emit(events: Sequence[Event]) -> None:
                     }
                 )
             )
+
+
+async def rests(run: FlowRun) -> None:
+    """Tell that a suspended run's process ends: nobody is to miss its heart, which beat until now."""
+    flow = {
+        "prefect.resource.id": f"prefect.flow.{run.flow_id}",
+        "prefect.resource.role": "flow",
+        "prefect.resource.name": str(flow_run.flow_name),
+    }
+    itself = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+    await emit([Event(str(uuid4()), SUSPENDED, datetime.now(UTC), itself, flow, {})])

@@ -57,6 +57,12 @@ class State(Section):
         ge=1,
         description="how long runs and their reports are kept, for the charts; one a minute is 1,440 a day",
     )
+    silence_minutes: float = Field(
+        15.0,
+        gt=0,
+        description="how long no sync of an account may have ended well before somebody is alerted; more "
+        "than its schedule's interval",
+    )
 
 
 class Streams(Section):
@@ -209,9 +215,12 @@ class Settings(BaseSettings):
         """
         if name in self.accounts:
             return self.accounts[name]
-        if "PREFECT_API_URL" in os.environ and re.fullmatch(ACCOUNT_NAME, name):
-            return _from_block(name)
-        known = ", ".join(sorted(self.accounts)) or "none is configured"
+        known = ", ".join(sorted(self.accounts)) or "none"
+        if os.environ.get("PREFECT_API_URL") and re.fullmatch(ACCOUNT_NAME, name):
+            try:
+                return _from_block(name)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error}; the configuration has {known}") from None
         raise ConfigurationError(f"unknown account {name!r}: the configuration has {known}")
 
 
@@ -221,7 +230,7 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         ConfigurationError: the file is missing or malformed, a key is unknown or has a wrong value.
     """
-    chosen, text = path or Path(os.environ.get("VOIPSYNC_CONFIG", "voipsync.toml")), ""
+    chosen, text = path or Path(os.environ.get("VOIPSYNC_CONFIG") or "voipsync.toml"), ""
     try:
         text = chosen.read_text(encoding="utf-8")
     except FileNotFoundError:

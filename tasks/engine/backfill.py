@@ -18,7 +18,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -119,7 +119,7 @@ class Backfill:
         self.run.source_total = self.feed.walk.total = self.total
         self.feed.walk.rows = self.total - self.left
         self.steps.advance(self.total - self.left)
-        self._length = max(self._length, (rest.newest - max(rest.oldest, DAY)) / WINDOWS)
+        self._length = max(self._length, (rest.newest - rest.dated) / WINDOWS)
         self.told = await estimate(self.run, self.feed, self.key, self._length)
         log.info("%s", self.told)
         self._started = time.monotonic()
@@ -284,5 +284,5 @@ def _span(options: BackfillOptions, run: Run) -> Span:
         return ALWAYS
     zone, since, until = run.rules.zone, options.since, options.until
     first = times.instant(since.isoformat(), zone) if since else None
-    last = times.next_midnight(until.isoformat(), zone) if until else None
+    last = times.next_midnight(until.isoformat(), zone) if until and until < date.max else None
     return Span(first.timestamp() if first else None, last.timestamp() if last else None)

@@ -28,8 +28,6 @@ STATE, REJECTS, QUOTA, CREDENTIAL, SYNCED = (
     "voipsync.credential.ageing",
     "voipsync.account.synced",
 )
-SILENCE_SECONDS = 900.0
-"""An account that no sync has ended well for so long is silent: that is told by who watches (SYNCED)."""
 QUOTA_LOW = 0.1
 """The part of the day's requests under which they are called nearly spent."""
 REJECTS_PAUSE = 3_600.0
@@ -171,7 +169,7 @@ def _standing(connection: Connection, run: Run, report: Report) -> Standing:
         rejected=sum(counts.get("rejected", 0) for counts in report.entities.values()),
         quota=(int(day[0]), int(day[1])) if day else None,
         aged=aged(connection, run),
-        silent=before is not None and run.started - before > SILENCE_SECONDS,
+        silent=before is not None and run.started - before > run.silence,
     )
 
 

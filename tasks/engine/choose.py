@@ -108,7 +108,7 @@ def imported(database: Database, name: str, path: Path) -> str:
             state=plans.MADE,
             created_at=kept["created_at"],
             checksum=kept["checksum"],
-            about=kept["about"],
+            about=dict(kept["about"]),
         )
         items = [(item["bundle"]["contact_id"], item) for item in kept["items"]]
     except OSError as error:

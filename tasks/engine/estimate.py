@@ -96,9 +96,9 @@ async def estimate(run: Run, feed: Chosen, key: str, window: float) -> Estimate:
         account=run.name,
         contacts=rest.number,
         new=new,
-        oldest=_day(rest.oldest),
+        oldest=_day(rest.dated),
         newest=_day(rest.newest),
-        windows=math.ceil((rest.newest - rest.oldest) / window + 1) if rest.number else 0,
+        windows=_windows(rest, window),
         activities=activities,
         sampled=sampled,
         requests={"source": reading, "destination": sending},
@@ -128,6 +128,12 @@ async def _count(run: Run, feed: Chosen, key: str) -> tuple[int, Counter[str]]:
         for one in lists.rows
         if (one["entity"], one["source_id"]) not in known and feed.span.holds(date_of_activity(one, zone))
     )
+
+
+def _windows(rest: backfills.Rest, window: float) -> int:
+    """One for what has no date, and those of the others."""
+    undated = rest.number > 0 and rest.oldest == OLDEST
+    return undated + (math.ceil((rest.newest - rest.dated) / window + 1) if rest.dated else 0)
 
 
 def _day(at: float) -> str | None:

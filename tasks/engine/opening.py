@@ -122,6 +122,7 @@ async def open_run(
                     walk=await database.do(lambda connection: _begin_walk(connection, name)),
                     routes_from=await database.look(lambda connection: _routes_from(connection, name)),
                     started=database.now(),
+                    silence=60.0 * settings.state.silence_minutes,
                 )
                 await database.do(lambda connection: _begin(connection, run))
                 about_it = {"run": run_id, "account": name}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from tasks.engine.foreseen import PLANNED
 from tasks.engine.plan import PlanReport
+from tasks.engine.report import DONE
 from tasks.ledger import plans
 from tasks.redaction import PERSONAL
 
@@ -39,7 +40,9 @@ class Line:
     def told(self) -> Iterator[str]:
         """In full, for whoever the contacts are."""
         where = f" {self.target}" if self.target and not self.target.startswith(PLANNED) else ""
-        yield f"{self.entity} {self.source_id}: {self.name}{where}"
+        linked = self.name == "update-contact" and "id" in self.write and not self.before.get("id")
+        adopted = ", found in HighLevel and linked" * linked
+        yield f"{self.entity} {self.source_id}: {self.name}{where}{adopted}"
         for name, value in self.write.items():
             before = self.before.get(name)
             known = before not in (None, "") and not self.name.endswith("-tags")
@@ -76,6 +79,9 @@ def headline(made: PlanReport) -> str:
 
 def remarks(made: PlanReport) -> Iterator[str]:
     """What is to be said about a plan besides its requests."""
+    for entity, counts in made.about["entities"].items():
+        if told := [f"{counts[name]:,} {name}" for name in DONE if counts[name]]:
+            yield f"{entity}: {', '.join(told)}"
     for label in made.about["fields"]:
         yield f"the location gets a custom field {label!r}"
     for one in made.about["ambiguous"]:

@@ -117,7 +117,7 @@ def _check(account: str | None, options: PurgeOptions, configured: Collection[st
     if account and options.gone:
         raise ConfigurationError("a purge is of an account, or of one that is gone: name one of them")
     if account and account not in configured:
-        named = ", ".join(sorted(configured)) or "none is configured"
+        named = ", ".join(sorted(configured)) or "none"
         raise ConfigurationError(
             f"unknown account {account!r}: the configuration has {named}; of one that is configured no more, "
             f"`voipsync purge --gone {account}` drops all"

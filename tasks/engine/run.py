@@ -94,6 +94,8 @@ class Run:
     """When the account's first sync was complete: whom we met before that is history to routes."""
     started: float
     """When it began, by the ledger's clock."""
+    silence: float
+    """How long, in seconds, no sync may have ended well before the account is called silent."""
     findings: Findings = field(default_factory=Findings)
     stop_reason: str | None = None
     undoing: bool = False

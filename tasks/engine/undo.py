@@ -73,7 +73,7 @@ def chosen_run(connection: Connection, account: str, which: str) -> str:
     Raises:
         ConfigurationError: there is none, or more than one.
     """
-    found = history.runs_like(connection, account, which)
+    found = history.runs_like(connection, account, which) if which else []
     if which in found or len(found) == 1:
         return which if which in found else found[0]
     if found:

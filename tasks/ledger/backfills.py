@@ -42,11 +42,15 @@ class Backfill(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """What is left of a backfill: how many contacts, and the oldest and the newest of their dates."""
+    """What is left of a backfill: how many contacts, and the oldest and the newest of their dates.
+
+    The date of what has none is 0, older than all others; ``dated`` is the oldest of those.
+    """
 
     number: int
     oldest: float
     newest: float
+    dated: float
 
 
 class Place(NamedTuple):
@@ -90,9 +94,11 @@ def all_staged(connection: Connection, account: str, key: str) -> int:
 
 def rest(connection: Connection, account: str, key: str, after: Place | None = None) -> Rest:
     """Return what is left to do, from after a place on."""
-    query = select(func.count(), func.min(staged.c.at), func.max(staged.c.at))
-    number, oldest, newest = connection.execute(query.where(_of(staged, account, key), _from(after))).one()
-    return Rest(int(number), oldest or 0.0, newest or 0.0)
+    at = staged.c.at
+    query = select(func.count(), func.min(at), func.max(at), func.min(at).filter(at != 0.0))
+    there = query.where(_of(staged, account, key), _from(after))
+    number, oldest, newest, dated = connection.execute(there).one()
+    return Rest(int(number), oldest or 0.0, newest or 0.0, dated or 0.0)
 
 
 def not_in_yet(connection: Connection, account: str, key: str) -> int:

@@ -67,7 +67,36 @@ def test_the_compose_file_names_what_is_there() -> None:
     example = (DOCKER / ".env.example").read_text(encoding="utf-8")
     told = set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE))
     assert set(re.findall(r"\$\{([A-Z_]+)[:}]", text)) - {"PREFECT_UI_API_URL"} <= told
+    handed_on = {
+        name
+        for service in services.values()
+        for name, value in service.get("environment", {}).items()
+        if value is None
+    }
+    assert handed_on <= told
     assert not re.search(r"^[A-Z_]+=\S", example, re.MULTILINE)
+
+
+def test_no_worker_has_a_limit_of_its_own() -> None:
+    """It would end where a suspended run is resumed before its process has ended (measured)."""
+    every = [path for path in HERE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    lines = [line for path in every for line in path.read_text(encoding="utf-8").splitlines()]
+    workers = [line for line in lines if re.search(r"worker\W+start", line)]
+    assert len(workers) == 2
+    assert [line for line in workers if "--limit" in line] == []
+
+
+def test_a_password_that_is_not_set_is_not_set_to_nothing() -> None:
+    """A Prefect server whose password is empty refuses everybody (measured)."""
+    read = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+    found = [
+        value
+        for service in read["services"].values()
+        for name, value in service.get("environment", {}).items()
+        if name.endswith("_AUTH_STRING")
+    ]
+    assert found
+    assert set(found) == {None}  # Compose hands on what is set in .env, and leaves out what is not
 
 
 def test_the_worker_of_kubernetes_fits_its_schema() -> None:

@@ -105,6 +105,12 @@ async def test_contacts_and_activities_are_chosen_by_their_own_dates(box, url):
     assert check(box, url) == []
 
 
+async def test_days_may_reach_to_the_ends_of_the_calendar(box, url):
+    person(box, created_at=at("2025-03-01"))
+    report = await backfill(box, url, since="0001-01-01", until="9999-12-31")
+    assert (report.status, names(box)) == ("ok", {"Person1"})
+
+
 async def test_single_contacts_are_brought_whole(box, url):
     ids = [person(box, number) for number in range(3)]
     for one in ids:
@@ -242,6 +248,16 @@ async def test_what_it_will_cost_is_said_and_nothing_is_written(box, url, monkey
     assert told.days == 1 + -(-(sending - 40) // 40)
     assert f"{sending:,} to HighLevel" in str(told)
     assert (await backfill(box, url, only=["contacts"])).status == "ok"
+
+
+async def test_an_estimate_is_of_the_days_that_there_are(box, url):
+    for number, day in enumerate((None, "2025-01-01", "2025-03-02")):
+        person(box, number, created_at=day and at(day))
+    async with open_backfill("acme", BackfillOptions(estimate=True), settings_of(box, url)) as work:
+        await work.survey()
+    assert (work.told.oldest, work.told.newest) == ("2025-01-01", "2025-03-02")
+    assert work.told.windows == 1 + 3  # one for who has no date
+    assert "3 contacts to look at, of 2025-01-01 to 2025-03-02, " in str(work.told)
 
 
 @pytest.mark.parametrize("chunks", [0, 2])

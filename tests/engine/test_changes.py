@@ -14,6 +14,7 @@ from tasks.engine.changes import CREDENTIAL, QUOTA, REJECTS, STATE, SYNCED, Chan
 from tasks.engine.steps import open_steps, turn
 from tasks.ledger import credentials
 from tasks.ledger.sealing import Sealer
+from tasks.ledger.tables import runs
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of
 
@@ -117,3 +118,21 @@ async def test_a_run_warns_of_an_old_credential_and_is_well(ledger_url: str, tmp
     assert made.status == "ok"
     assert [one for one in made.warnings if one.startswith("highlevel credential: it is 91 days old")]
     assert [one.name for one in noted] == [CREDENTIAL, SYNCED]
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+async def test_how_long_an_account_may_be_silent_is_configured(ledger_url: str) -> None:
+    with Sandbox.threaded(contacts=1, activities=False, burst=5000) as box:
+
+        async def told_twenty_minutes_later(allowed: float) -> list[str]:
+            settings = settings_of(box, ledger_url, state={"silence_minutes": allowed})
+            async with open_steps("acme", SyncOptions(), settings) as steps:
+                earlier = runs.update().values(finished_at=runs.c.finished_at - 1_200)
+                await steps.run.database.do(lambda connection: connection.execute(earlier))
+                noted = await changes.note(steps.run, await steps.conclude())
+                await changes.taken(steps.run)
+            return [one.name for one in noted]
+
+        assert await told_twenty_minutes_later(15) == [SYNCED]  # the first
+        assert await told_twenty_minutes_later(15) == [STATE, SYNCED]
+        assert await told_twenty_minutes_later(30) == [SYNCED]

@@ -95,6 +95,7 @@ def test_the_command_writes_a_file_for_its_owner_alone(box, url, tmp_path, monke
     assert (done.exit_code, done.output) == (0, f"wrote {path}: acme, the last 30 days\n")
     assert path.stat().st_mode & 0o777 == 0o600
     assert "No run has ended in this time." in path.read_text(encoding="utf-8")
+    assert CliRunner().invoke(report, ["acme", "--html", ""]).exit_code == 2
     failed = CliRunner().invoke(report, ["acme", "--html", str(tmp_path / "no" / "report.html")])
     assert str(failed.exception) == f"cannot write {tmp_path}/no/report.html: No such file or directory"
     assert [one.name for one in tmp_path.iterdir() if one.suffix == ".html"] == ["report.html"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, text
 
+from tasks.engine.outline import outline, remarks
 from tasks.engine.plan import plan_of
 from tasks.engine.plan_items import Item
 from tasks.engine.shape import Bundle
@@ -117,6 +118,10 @@ async def test_adoption_and_doubt_are_in_the_plan_and_come_true(box, url):
     assert [one["source_id"] for one in made.about["ambiguous"]] == ["2"]
     assert len(made.about["ambiguous"][0]["candidates"]) == 2
     assert named(url, made.plan_id) == [("update-contact", "1")]
+    with opened(url) as database:
+        (line,) = database.now_look(lambda connection: outline(connection, made.plan_id, 10))
+    assert next(line.told()).endswith(", found in HighLevel and linked")
+    assert next(remarks(made)) == "contacts: 1 adopted"
     report = await apply(box, url, made.plan_id)
     assert report.entities["contacts"]["adopted"] == 1
     assert report.entities["contacts"]["ambiguous"] == 1

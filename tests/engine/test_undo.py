@@ -8,8 +8,9 @@ import pytest
 
 from tasks.engine.apply import apply_once
 from tasks.engine.parting import Parting
-from tasks.engine.undo import AGAIN
+from tasks.engine.undo import AGAIN, chosen_run
 from tasks.errors import ConfigurationError
+from tasks.ledger.database import opened
 from tasks.ledger.journal import Journal
 from tasks.options import ApplyOptions
 from tests.support.accounts import settings_of, sync
@@ -225,6 +226,8 @@ async def test_a_plan_of_it_writes_nothing_and_an_edit_before_it_is_applied_stan
     assert box.writes() == {}
     with pytest.raises(ConfigurationError, match="holds no write of a run nosuch"):
         await plan_back(box, url, "nosuch")
+    with opened(url) as database, pytest.raises(ConfigurationError, match="holds no write of a run"):
+        database.now_look(lambda connection: chosen_run(connection, "acme", ""))
 
 
 async def test_an_undo_is_undone(box, url):

@@ -78,6 +78,7 @@ def test_an_account_that_is_nowhere_is_one_line(env: dict[str, str], tmp_path: P
     done = voipsync(env, tmp_path, "sync", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "account nowhere: cannot read Prefect block sync-account/nowhere" in done.stderr
+    assert done.stderr.rstrip().endswith("; the configuration has none")
 
 
 def test_a_block_is_read_once_for_all_its_fields(prefect_api: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.__main__ import main
+from deployments.__main__ import PROJECT, main
 from deployments.automations import automations
 from tasks.engine.changes import STATE
 from tasks.engine.effects import Event
-from tasks.events import emit
+from tasks.events import SUSPENDED, emit
 from tests.support.prefect_http import prefect_client
 
 
@@ -58,7 +59,7 @@ class Ran:
     err: str
 
 
-def deploy(api: str, *arguments: str, **env: str) -> Ran:
+def deploy(api: str, *arguments: str, no_deploy: bool = True, **env: str) -> Ran:
     """``python -m deployments``, in this process: each of its own would import Prefect again."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -68,7 +69,7 @@ def deploy(api: str, *arguments: str, **env: str) -> Ran:
         redirect_stderr(err),
     ):
         try:
-            code = main(["--no-deploy", *arguments])
+            code = main([*["--no-deploy"] * no_deploy, *arguments])
         except SystemExit as ended:
             code = int(str(ended.code))
     return Ran(code, out.getvalue(), err.getvalue())
@@ -117,6 +118,32 @@ def test_there_is_one_of_each_and_what_was_paused_stays_so(prepared: str) -> Non
     assert "sync-account" in kinds
 
 
+def test_the_project_may_lie_elsewhere_for_those_who_run_it(prepared: str) -> None:
+    ended = subprocess.CompletedProcess[str]([], 0)
+    for arguments, folder in (((), str(PROJECT)), (("--directory", "/app"), "/app")):
+        with mock.patch("deployments.__main__.subprocess.run", return_value=ended) as run:
+            assert deploy(prepared, *arguments, no_deploy=False).code == 0
+        assert run.call_args.kwargs["env"]["PWD"] == folder
+        assert run.call_args.kwargs["cwd"] == PROJECT
+
+
+def test_how_many_runs_there_may_be_at_a_time_is_the_pools(prepared: str) -> None:
+    with prefect_client(prepared) as client:
+        for arguments in (("--limit", "3"), ()):
+            assert deploy(prepared, *arguments).code == 0
+            assert client.get("/work_pools/voipsync").json()["concurrency_limit"] == 3
+        client.patch("/work_pools/voipsync", json={"concurrency_limit": None}).raise_for_status()
+
+
+def test_how_long_an_account_may_be_silent_is_configured(prepared: str) -> None:
+    with prefect_client(prepared) as client:
+        for env, seconds in (({"VOIPSYNC_STATE__SILENCE_MINUTES": "90"}, 5400.0), (dict[str, str](), 900.0)):
+            assert deploy(prepared, **env).code == 0
+            found = client.post("/automations/filter", json={}).json()
+            (silence,) = (one for one in found if one["name"] == "voipsync: silence")
+            assert silence["trigger"]["within"] == seconds
+
+
 async def test_a_change_of_state_is_one_message(prepared: str, messages: tuple[str, list[str]]) -> None:
     one = Event(
         id=str(uuid4()),
@@ -162,6 +189,8 @@ async def test_a_schedule_has_runs(prepared: str) -> None:
         (("--notify-block", "slack-webhook/nobody"), {}, "Prefect has no block slack-webhook/nobody"),
         (("--pool-type", "kubernetes"), {}, "is there and of type process"),
         ((), {"PREFECT_API_URL": ""}, "PREFECT_API_URL is not set"),
+        (("--limit", "0"), {}, "argument --limit: '0' is no number from 1 up"),
+        ((), {"VOIPSYNC_STATE__SILENCE_MINUTES": "no"}, "state.silence_minutes"),
     ],
 )
 def test_a_slip_is_one_line(
@@ -178,4 +207,5 @@ def test_dead_runs_are_ours_and_their_time_is_longer_than_three_heartbeats() -> 
     assert len(dead) == 2
     for one in dead:
         assert one.trigger.within >= timedelta(seconds=90)
+        assert SUSPENDED in one.trigger.expect
         assert one.trigger.match_related["prefect.resource.role"] == ["flow"]

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
+from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.cli_run import run_flow
 from sandbox.client import Box
 from sandbox.serve import Sandbox
+from tasks.errors import VoipsyncError
+from tasks.events import SUSPENDED
 from tests.support.accounts import sync
 from tests.support.command import Command
 from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
+PROJECT = Path(__file__).parents[2]
 
 
 def flow_run(api: httpx.Client, account: str, status: str) -> dict[str, Any] | None:
@@ -70,6 +83,57 @@ def test_a_backfill_is_paused_resumed_cancelled_and_done(prefect_api: str, comma
         assert [email for email in emails if email in json.dumps(page)] == []
 
 
+def deployed(api: httpx.Client, account: str) -> str:
+    """Create a run of a deployment, for a worker to execute; return its id."""
+    flow = api.post("flows/", json={"name": "backfill"}).raise_for_status().json()
+    folder = {"prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}}
+    wanted = {"name": account, "flow_id": flow["id"], "entrypoint": "flows/backfill.py:backfill"}
+    made = api.post("deployments/", json={**wanted, "pull_steps": [folder]}).raise_for_status().json()
+    given = {"account": account, "options": {"only": ["contacts"]}}
+    run = api.post(f"deployments/{made['id']}/create_flow_run", json={"parameters": given})
+    return str(run.raise_for_status().json()["id"])
+
+
+def execute(made: Command, run: str) -> subprocess.Popen[bytes]:
+    """As a worker executes a run."""
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("prefect"), "flow-run", "execute", run],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], **made.env, "VOIPSYNC_CONFIG": str(made.path)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_suspended_run_ends_is_taken_for_dead_by_nobody_and_is_resumed(
+    prefect_api: str, command: Make
+) -> None:
+    with (
+        Sandbox.threaded(contacts=40, activities=False, burst=10, interval=1.0) as box,
+        prefect_client(prefect_api) as api,
+    ):
+        quota = f'{box.calendar_id}"\nquota.requests = 10\nquota.seconds = 1.0 #'
+        made = command("longer", PREFECT_API_URL=prefect_api).configure(box, calendar=quota)
+        run = deployed(api, "longer")
+        working = execute(made, run)
+        wait_for(box, 5)
+        suspended = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}
+        api.post(f"flow_runs/{run}/set_state", json={"state": suspended, "force": True}).raise_for_status()
+        working.wait(30)
+        assert api.get(f"flow_runs/{run}").json()["state"]["name"] == "Suspended"
+        number = len(box.contacts())
+        assert 5 <= number < 40
+        told = {"event": {"name": [SUSPENDED]}, "resource": {"id": [f"prefect.flow-run.{run}"]}}
+        until = time.monotonic() + 20
+        while not api.post("events/filter", json={"filter": told}).json()["events"]:
+            assert time.monotonic() < until, "nobody was told that its heart rests"
+            time.sleep(0.2)
+        box.options(location={"burst": 5000})
+        assert api.post(f"flow_runs/{run}/resume").json()["status"] == "ACCEPT"
+        execute(made, run).wait(60)
+        assert api.get(f"flow_runs/{run}").json()["state"]["type"] == "COMPLETED"
+        assert number < box.writes()["create-contact"] == len(box.contacts())
+
+
 def test_what_was_refused_is_tried_again(prefect_api: str, command: Make) -> None:
     with Sandbox.threaded(contacts=0, burst=5000) as box:
         box.insert_source("contacts", first_name="Ann", last_name="Smith", email="ann@example.com")
@@ -85,6 +149,8 @@ def test_what_was_refused_is_tried_again(prefect_api: str, command: Make) -> Non
     ("arguments", "says"),
     [
         (["--ids", "1,x"], "x: ids of contacts at VoIPstudio are whole numbers"),
+        (["--ids", ""], "nothing: ids of contacts at VoIPstudio are whole numbers"),
+        (["--only", ""], "nothing: choose from contacts, notes, tasks, appointments"),
         (["--ids", "1", "--since", "2026-01-01"], "give either --ids or days"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "--since is after --until"),
         (["--since", "yesterday"], "yesterday"),
@@ -94,3 +160,21 @@ def test_slips_are_told_at_once(command: Make, arguments: list[str], says: str) 
     ran = command("slips").run("backfill", "slips", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert says in ran.err
+
+
+def test_a_run_that_somebody_suspends_in_the_ui_ends_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def held(*_given: object, **_more: object) -> None:
+        raise Pause  # as the next task of a run does that was suspended
+
+    monkeypatch.setitem(sys.modules, "flows.held", SimpleNamespace(held=held))
+    nowhere = "http://127.0.0.1:9/api"
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with (
+            mock.patch.dict(os.environ, {"PREFECT_API_URL": nowhere}),
+            temporary_settings({PREFECT_API_URL: nowhere}),
+            pytest.raises(VoipsyncError, match="somebody suspended this run in Prefect"),
+        ):
+            run_flow("held", "acme", {})
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -141,7 +141,9 @@ def test_a_missing_file_names_the_place_and_the_example(quick: Command) -> None:
 
 
 def test_an_unknown_account_is_told_with_those_there_are(quick: Command) -> None:
-    assert_a_slip(quick.run("sync", "acmee"), "unknown account 'acmee': the configuration has acme")
+    says = "unknown account 'acmee': the configuration has acme"
+    assert_a_slip(quick.run("sync", "acmee"), says)
+    assert_a_slip(quick.run("sync", "acmee", PREFECT_API_URL="", VOIPSYNC_CONFIG=""), says)
 
 
 @pytest.mark.parametrize("value", ["", "  ", "pit-smart\u2019quote"])
@@ -182,6 +184,14 @@ def test_a_wrong_argument_is_exit_code_2(quick: Command) -> None:
     assert "calls: choose from contacts, notes, tasks, appointments" in ran.err
     assert quick.run("sync", "acme", "--mode", "everything").code == 2
     assert quick.run("sing").code == 2
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(quick: Command) -> None:
+    for command in (("plan", "acme", "--out"), ("undo", "acme", "1", "--out")):
+        for path in ("no/such/folder/file", ""):
+            ran = quick.run(*command, path)
+            assert (ran.code, ran.out) == (2, "")
+            assert "there is no folder for it" in ran.err
 
 
 def test_every_command_explains_itself_without_prefect(quick: Command) -> None:
@@ -226,6 +236,14 @@ def test_call_prints_the_answer_without_personal_data(quick: Command, box: Box) 
     clear = quick.run("call", "acme", "get-contact", f"contactId={contact_id}", "--clear")
     assert ANNE.items() <= json.loads(clear.out)["contact"].items()
     assert box.token not in clear.out
+
+
+def test_what_a_terminal_cannot_show_is_escaped(quick: Command, box: Box) -> None:
+    contact_id = box.insert("contacts", firstName="Zoe \u2192 \U0001f600", email="zoe@example.com")["id"]
+    call = ("call", "acme", "get-contact", f"contactId={contact_id}", "--clear")
+    ran = quick.run(*call, alone=True, PYTHONIOENCODING="latin-1")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["contact"]["firstName"] == "Zoe \u2192 \U0001f600"
 
 
 def test_call_sends_json_values_as_json_and_others_as_text(quick: Command, box: Box) -> None:
