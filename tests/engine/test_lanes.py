@@ -1,4 +1,4 @@
-"""A long job lets the live sync go first, between two batches."""
+"""A long job lets the live sync go first, between two batches; and a run that is to stop does so soon."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tasks.engine.steps import open_steps, turn
 from tasks.ledger import lease
 from tasks.options import SyncOptions
 from tests.support.accounts import settings_of, sync
+from tests.support.truth import check
 
 
 async def test_a_full_sync_steps_aside_for_an_incremental_one(box, url, monkeypatch):
@@ -84,6 +85,25 @@ async def test_who_is_asked_to_stop_waits_for_no_service_that_is_silent(box, url
     box.clear_faults()
     assert (await sync(box, url)).status == "ok"
     assert (len(box.contacts()), len(box.notes())) == (1, 1)
+
+
+async def test_who_is_asked_to_stop_waits_for_no_quota_that_is_spent(box, url, monkeypatch):
+    monkeypatch.setattr("tasks.engine.run.LAST_SECONDS", 0.2)
+    box.reset(contacts=40, burst=5000)
+    scarce = {"requests": 12, "seconds": 4.0, "cap": 12}
+    async with open_steps(
+        "acme", SyncOptions(), settings_of(box, url, destination={"quota": scarce})
+    ) as steps:
+        turning = asyncio.create_task(turn(steps))
+        while box.counters()["highlevel"]["requests"] < 12:
+            await asyncio.sleep(0.01)
+        steps.run.stop("stopped by a test")
+        async with asyncio.timeout(2):
+            with pytest.raises(Stopped, match="stopped by a test"):
+                await turning
+        assert box.counters()["highlevel"]["requests"] == 12
+    assert (await sync(box, url)).status == "ok"
+    assert check(box, url) == []
 
 
 async def test_what_another_run_has_read_later_is_not_undone_by_who_stepped_aside(box, url, monkeypatch):
