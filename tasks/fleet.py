@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
@@ -22,6 +22,7 @@ from tasks.alerts import telling
 from tasks.blocks import accounts_in_blocks
 from tasks.engine import fleet
 from tasks.engine.fleet import Standing
+from tasks.engine.fleet_runs import OpenRun, UnderWay, under_way
 from tasks.engine.steps import sync_once
 from tasks.events import emit
 from tasks.late import LOST_SECONDS, server_time
@@ -79,11 +80,11 @@ async def start(found: list[Standing], options: FleetOptions) -> int:
 async def _start(
     client: PrefectClient, found: list[Standing], at_work: set[str], options: FleetOptions
 ) -> int:
-    busy, under_way = await _under_way(client, found, at_work)
+    there = await _under_way(client, found, at_work)
     late = options.spread_seconds + fleet.BEGIN_SECONDS
-    ordered = fleet.due(found, busy=busy, every=options.every_seconds, late=late)
+    ordered = fleet.due(found, busy=there.busy, every=options.every_seconds, late=late)
     made = fleet.shards(ordered, options.at_once)
-    chosen = fleet.fitting(made, found, under_way=under_way, most=options.most_runs)
+    chosen = fleet.fitting(made, found, under_way=there.accounts, most=options.most_runs)
     deployment = await client.read_deployment_by_name(options.deployment)
     now = await server_time(client)
     for number, accounts in enumerate(chosen):
@@ -102,35 +103,32 @@ async def _start(
     return sum(map(len, chosen))
 
 
-async def _under_way(
-    client: PrefectClient, found: list[Standing], at_work: set[str]
-) -> tuple[set[str], list[set[str]]]:
-    """The accounts that are not to be started now, and those of each flow run that did not end yet.
+async def _under_way(client: PrefectClient, found: list[Standing], at_work: set[str]) -> UnderWay:
+    """What the flow runs that did not end mean to this fleet; those that died are called crashed.
 
-    One that had its turn is not held up by another of its flow run that takes long. Runs that died are called
-    crashed, so that they keep no place: Prefect shows a run as under way for ever whose worker died, unless
-    an automation ends it.
+    They would keep their places: Prefect shows a run as under way for ever whose worker died, unless an
+    automation ends it.
     """
     unended = FlowRunFilter.model_validate({"tags": {"all_": [TAG]}, "state": {"type": {"any_": OPEN}}})
     runs: list[FlowRun] = []
     while page := await client.read_flow_runs(flow_run_filter=unended, limit=PAGE, offset=len(runs)):
         runs += page
     at = await server_time(client)
-    tried = {one.account for one in found if one.tried_at and one.tried_at > one.as_of - LOST_SECONDS}
-    known, busy, under_way = {one.account: one for one in found}, set[str](), list[set[str]]()
-    for run in runs:
-        accounts = {str(name) for name in run.parameters.get("accounts", ())}
-        lasts = (at - began).total_seconds() if (began := taken_at(run)) else 0.0
-        # of those that another fleet chose, it is not known when they were tried
-        if lasts > LOST_SECONDS and accounts <= {*known} and not accounts & (tried | at_work):
-            died: State[None] = Crashed(message="it died: nobody syncs any of its accounts")
-            await client.set_flow_run_state(run.id, died, force=True)
-            continue
-        waiting = {one for one in accounts if one not in known or not known[one].had_turn(lasts)}
-        # where none of those is at work it may have died: the others then wait until that is certain
-        busy |= waiting if waiting & at_work else accounts
-        under_way.append(accounts)
-    return busy, under_way
+    told = under_way([_open(run, at) for run in sorted(runs, key=_made)], found, at_work, lost=LOST_SECONDS)
+    for dead in told.dead:
+        died: State[None] = Crashed(message="it died: nobody syncs any of its accounts")
+        await client.set_flow_run_state(dead, died, force=True)
+    return told
+
+
+def _open(run: FlowRun, at: datetime) -> OpenRun:
+    accounts = frozenset(map(str, run.parameters.get("accounts", ())))
+    began = taken_at(run)
+    return OpenRun(run.id, accounts, (at - began).total_seconds() if began else 0.0)
+
+
+def _made(run: FlowRun) -> datetime:
+    return run.created or datetime.min.replace(tzinfo=UTC)
 
 
 def taken_at(run: FlowRun) -> datetime | None:
