@@ -1,4 +1,4 @@
-"""How long an answer takes at the very least, learned from the answers of the last minute."""
+"""How long an answer takes at the very least, and at most, learned from those of the last minute."""
 
 from dataclasses import dataclass, field
 
@@ -16,18 +16,21 @@ class _Seen:
     count: int = 0
     total: float = 0.0
     least: float = float("inf")
+    most: float = 0.0
 
 
 @dataclass(slots=True)
 class Latency:
-    """The time that any request needs there and back, guessed low.
+    """The time that any request needs there and back, guessed low, and the longest that one has needed.
 
     Attributes:
         least: the smallest time seen, less the distance from there to the mean: where times vary,
             a smaller one than has been seen must be expected. 0 until enough answers were seen.
+        most: the longest time seen.
     """
 
     least: float = 0.0
+    most: float = 0.0
     _now: _Seen = field(default_factory=_Seen)
     _before: _Seen = field(default_factory=_Seen)
 
@@ -42,6 +45,8 @@ class Latency:
         now.count += 1
         now.total += seconds
         now.least = min(now.least, seconds)
+        now.most = max(now.most, seconds)
+        self.most = max(now.most, self._before.most)
         count = now.count + self._before.count
         if count >= _ENOUGH:
             least = min(now.least, self._before.least)

@@ -35,7 +35,7 @@ _SUSPECT = 8
 _LEAVE = 0.8
 """The part of the limit that is left to others, at most, for their 429s' sake."""
 _LATE = 0.2
-"""The part of a window after which all is counted that another owner had under way."""
+"""The part of a window after which all that another owner had under way is counted, if answers are quick."""
 _PRUNE = 512
 _STEPS = 100
 _NEVER = float("inf")
@@ -156,9 +156,10 @@ class Quota:
         now, wall = self._clock(), self._wall()
         self._ahead = ahead
         self._changed.set()
-        since = now - self._window - _DOUBT
+        since, oldest = now - self._window - _DOUBT, next(iter(self._sent.values()), now)
         return {
             "at": wall,
+            "slowest": max(self._latency.most, now - oldest),
             "done": self._told((t for t in self._done if t > since), wall - now),
             "foreign": self._told((t for t in self._foreign if t > since), wall - now),
             "in_flight": len(self._sent),
@@ -184,10 +185,11 @@ class Quota:
         if sent_until is not None:
             ahead = usage.get("ahead")
             hidden += self._limit if ahead is None else ahead
-        last = max(usage.get("at", wall), sent_until or 0.0) + _LATE * self._window
+        late = max(_LATE * self._window, min(usage.get("slowest", 0.0), self._window))
+        last = max(usage.get("at", wall), sent_until or 0.0) + late
         done = [*usage.get("done", ()), (last, hidden)]
         step = self._window / _STEPS
-        self._done = _heard(done, wall - now, now + LONGEST + step)
+        self._done = _heard(done, wall - now, now + max(LONGEST, late) + step)
         longest = now + (_SUSPECT + 1) * self._window
         self._foreign = _heard(usage.get("foreign", ()), wall - now, longest)
         if paused := usage.get("paused_until"):
