@@ -23,8 +23,8 @@ from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 PROJECT = Path(__file__).parents[2]
-BUSY = 503
-"""What Prefect's server answers while somebody else writes to its SQLite file: ask again."""
+NOT_THERE, BUSY = 404, 503
+"""The latter is what Prefect's server answers while somebody else writes to its SQLite file: ask again."""
 ASKING = """\
 import asyncio, sys
 import tasks.plan
@@ -141,13 +141,15 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
 
 
 def _form(story: Story, run: dict[str, Any]) -> dict[str, Any]:
-    """What the run's page asks, as Prefect keeps it."""
-    keys = run["state"]["state_details"]["run_input_keyset"]
-    schema, description = (
-        story.api.get(f"flow_runs/{run['id']}/input/{keys[name]}").raise_for_status().json()
-        for name in ("schema", "description")
-    )
-    return {**schema, "description": description}
+    """What the run's page asks, as Prefect keeps it; that is there a moment after the run has paused."""
+    keys, until = run["state"]["state_details"]["run_input_keyset"], time.monotonic() + 30
+    asked = []
+    for name in ("schema", "description"):
+        while (told := story.api.get(f"flow_runs/{run['id']}/input/{keys[name]}")).status_code == NOT_THERE:
+            assert time.monotonic() < until, f"no {name} of the form"
+            time.sleep(0.1)
+        asked.append(told.raise_for_status().json())
+    return {**asked[0], "description": asked[1]}
 
 
 def _paused(story: Story) -> list[dict[str, Any]]:
