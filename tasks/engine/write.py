@@ -133,7 +133,7 @@ class Writer:
             entity: [one for one in several if is_current(entity, one.source_id)]
             for entity, several in bundle.children.items()
         }
-        return replace(bundle, contact=contact, children=children)
+        return replace(bundle, contact=contact, children=children, compared={})
 
     async def _all(
         self, work: list[tuple[Bundle, Verdict | None]], advance: Callable[[int], None]
