@@ -35,7 +35,7 @@ ANSWER_SECONDS = 15.0
 ATTEMPT_SECONDS = 20.0
 """How long one attempt may take in all."""
 PATIENCE_SECONDS = 30.0
-"""How long a service may give no useful answer before the run ends."""
+"""How long a service may give no useful answer before a run ends."""
 FIRST_PATIENCE_SECONDS = 12.0
 """The same for a service that has not answered usefully at all, not even 429: a wrong address fails soon."""
 LONGEST_PAUSE = 60.0
@@ -152,6 +152,7 @@ class Transport:
         json_only: whether an answer below 400 must be JSON to count.
         wire: another httpx transport, for tests.
         ending: a last moment for its requests, their waiting included.
+        patience: seconds that the service may give no useful answer before that is an error.
     """
 
     service: str
@@ -166,6 +167,7 @@ class Transport:
     sleep: Sleep = asyncio.sleep
     tally: Tally = field(default_factory=Tally)
     ending: Ending = field(default_factory=Ending)
+    patience: float = PATIENCE_SECONDS
     _pools: list[_Pool] = field(init=False)
     _renewable: Renewable | None = field(init=False)
     _useful: bool = field(init=False, default=False)
@@ -345,6 +347,10 @@ class Transport:
         """Seconds since the last useful answer, while there is none."""
         return 0.0 if self._failing_since is None else self.clock() - self._failing_since
 
+    @property
+    def _first_patience(self) -> float:
+        return min(self.patience, FIRST_PATIENCE_SECONDS)
+
     def _is_there(self, error: _Again) -> bool:
         """Whether the service has answered anything that shows its address to be right."""
         return self._useful or error.status == httpx.codes.TOO_MANY_REQUESTS
@@ -352,7 +358,7 @@ class Transport:
     def _give_up(self, state: RetryCallState, started: float) -> bool:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, _Again)  # noqa: S101 - no other is retried
-        if self._outage() >= (PATIENCE_SECONDS if self._is_there(error) else FIRST_PATIENCE_SECONDS):
+        if self._outage() >= (self.patience if self._is_there(error) else self._first_patience):
             return True
         if error.too_long:
             return True
@@ -367,7 +373,7 @@ class Transport:
 
     def _given_up(self, error: _Again, *, doubtful: bool) -> Exception:
         """The error of a request that is given up; ``doubtful``: one of its attempts may have written."""
-        if self._outage() >= FIRST_PATIENCE_SECONDS or error.too_long or not self._useful:
+        if self._outage() >= self._first_patience or error.too_long or not self._useful:
             hint = "" if self._is_there(error) else ": check base_url and the network"
             asked = f", asks to wait {error.after:.0f} s" if error.after is not None else ""
             return ServiceUnavailable(

@@ -41,6 +41,8 @@ ELSEWHERE = re.compile(r"belongs to another location|are for location")
 """How refusals of a credential that is accepted as such are worded."""
 USERS = 100
 """Users asked for at once."""
+PATIENCE_SECONDS = 6.0
+"""How long a service may give no useful answer: somebody waits for the verdict."""
 FINISH_SECONDS = 20.0
 """How long what is still under way may take, once the checks have stopped waiting for it."""
 
@@ -211,17 +213,20 @@ class Subject:
     async def _source(self) -> VoipStudio:
         self._check_vault("voipstudio")
         auth = await asyncio.to_thread(self._vault.source)
-        wire = Transport("VoIPstudio", self.account.source.base_url, auth, pacer=self.ears["VoIPstudio"])
-        self._wires.append(wire)
+        wire = self._wire("VoIPstudio", self.account.source.base_url, auth)
         return VoipStudio(wire, account=self.name)
 
     async def _api(self) -> ContactsApi:
         self._check_vault("highlevel")
         destination = self.account.destination
         auth = await asyncio.to_thread(self._vault.destination)
-        wire = Transport("HighLevel", destination.base_url, auth, pacer=self.ears["HighLevel"])
-        self._wires.append(wire)
+        wire = self._wire("HighLevel", destination.base_url, auth)
         return ContactsApi(wire, location_id=destination.location_id, version=destination.api_version)
+
+    def _wire(self, service: str, base_url: str, auth: httpx.Auth) -> Transport:
+        made = Transport(service, base_url, auth, pacer=self.ears[service], patience=PATIENCE_SECONDS)
+        self._wires.append(made)
+        return made
 
     def _check_vault(self, service: str) -> None:
         source, destination = self.account.source, self.account.destination
