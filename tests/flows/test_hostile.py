@@ -27,7 +27,6 @@ from tests.support.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(400)
 
-PROJECT = Path(__file__).parents[2]
 DEGRADED = 3
 WEBHOOK_SECRET, ENCRYPTION_KEY = "wh-s3cr+t/of=the?hook", "correct horse/battery+staple"
 PERSON = {
@@ -57,8 +56,8 @@ client_id = "{client_id}"
 client_secret = "${{CLIENT_SECRET}}"
 refresh_token = "${{REFRESH_TOKEN}}"
 """
-RUN = """
-import logging, os, sys
+LOUD = """
+import logging, os
 logging.getLogger("sqlalchemy.engine").setLevel(logging.DEBUG)
 
 def bundles(batch, rules):
@@ -70,10 +69,8 @@ def bundles(batch, rules):
 if os.environ.get("CRASH"):
     from tasks.engine import steps
     steps.bundles = bundles
-from flows.cli import main
-main(sys.argv[1:])
 """
-"""The command, with SQL at debug level, and on demand with a mapping that breaks and names a person."""
+"""What comes before the command: SQL at debug level; on demand a mapping that breaks and names somebody."""
 QUIET = ("aiosqlite", "docket", "graphviz", "alembic")
 """Loggers of Prefect's server that are loud and know nothing of us."""
 
@@ -89,17 +86,10 @@ class Story:
 
     def sync(self, name: str, **env: str) -> Ran:
         """Run a sync; all is logged to the terminal, files and Prefect."""
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, "sync", "acme", "--json"],
-            cwd=self.command.folder,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **self.command.env, **env},
-            capture_output=True,
-            timeout=150,
-            check=False,
-        )
-        for ending, written in (("out", done.stdout), ("err", done.stderr)):
-            (self.command.folder / f"{name}.{ending}").write_bytes(written)
-        self.ran[name] = Ran(done.returncode, done.stdout.decode(), done.stderr.decode(), 0.0)
+        running = self.command.start("sync", "acme", "--json", before=LOUD, **env)
+        self.ran[name] = running.end(within=150)
+        for path in (running.out, running.err):
+            path.rename(path.with_stem(name))
         return self.ran[name]
 
     def files(self) -> Iterator[Path]:

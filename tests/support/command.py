@@ -127,10 +127,11 @@ class Command:
         self.env |= {KEY: box.api_key, TOKEN: box.token}
         return self
 
-    def start(self, *arguments: str, alone: bool = False, **env: str) -> Running:
+    def start(self, *arguments: str, alone: bool = False, before: str = "", **env: str) -> Running:
         """Start ``voipsync`` with these arguments; ``env`` adds to the environment.
 
-        It is forked from a process that has imported it, or starts Python ``alone``.
+        It is forked from a process that has imported it, and runs code of the test's ``before`` it begins, or
+        starts Python ``alone``.
         """
         self._number += 1
         out, err = (self.folder / f"{self._number}.{name}" for name in ("out", "err"))
@@ -142,8 +143,9 @@ class Command:
         whole = {**inherited, **self.env, **env}
         with out.open("wb") as stdout, err.open("wb") as stderr:
             if not alone:
-                return Running(fork([*arguments], cwd=self.folder, env=whole, out=out, err=err), out, err)
-            child = subprocess.Popen(
+                child = fork([*arguments], cwd=self.folder, env=whole, out=out, err=err, before=before)
+                return Running(child, out, err)
+            started = subprocess.Popen(
                 [str(Path(sys.executable).with_name("voipsync")), *arguments],
                 cwd=self.folder,
                 env=whole,
@@ -152,7 +154,7 @@ class Command:
                 stderr=stderr,
                 start_new_session=True,
             )
-        return Running(child, out, err)
+        return Running(started, out, err)
 
     def run(self, *arguments: str, within: float = 60.0, alone: bool = False, **env: str) -> Ran:
         """Run ``voipsync`` to its end."""

@@ -74,9 +74,12 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(arguments: list[str], *, cwd: Path, env: dict[str, str], out: Path, err: Path) -> Forked:
-    """Start a command; its output goes to files."""
+def fork(
+    arguments: list[str], *, cwd: Path, env: dict[str, str], out: Path, err: Path, before: str = ""
+) -> Forked:
+    """Start a command, and in its process some code ``before``; its output goes to files."""
     job = {"arguments": arguments, "cwd": str(cwd), "env": env, "out": str(out), "err": str(err)}
+    job["before"] = before
     wire = socket.socket(socket.AF_UNIX)
     wire.connect(_parent(prefect="PREFECT_API_URL" in env))
     wire.sendall(json.dumps(job).encode() + b"\n")
@@ -173,6 +176,7 @@ def _become(job: dict[str, Any]) -> None:
 
         refresh_global_settings_context()
         setup_logging(incremental=False)
+    exec(job["before"], {})  # noqa: S102 - a test's own
 
 
 def main() -> None:
