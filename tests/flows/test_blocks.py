@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +11,26 @@ from pydantic import SecretStr
 
 from sandbox.serve import Sandbox
 from tasks.blocks import SyncAccount, account_secret, account_tables
-
-SAVE = """
-import json, sys
-from tasks.blocks import SyncAccount
-SyncAccount(**json.loads(sys.stdin.read())).save(sys.argv[1], overwrite=True, _sync=True)
-"""
+from tests.support.command import Command
 
 
 @pytest.fixture
-def env(prefect_api: str, tmp_path: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VOIPSYNC_"))}
-    home = {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
-    return kept | home | {"PREFECT_API_URL": prefect_api, "VOIPSYNC_STATE__URL": f"sqlite:///{tmp_path}/l.db"}
-
-
-def save(env: dict[str, str], name: str, **fields: Any) -> None:
-    subprocess.run(
-        [sys.executable, "-c", SAVE, name], env=env, input=json.dumps(fields), text=True, check=True
+def nothing(prefect_api: str, tmp_path: Path) -> Command:
+    """A folder without a configuration, where the environment says what there must be."""
+    return Command(
+        tmp_path, PREFECT_API_URL=prefect_api, VOIPSYNC_STATE__URL=f"sqlite:///{tmp_path}/ledger.db"
     )
 
 
-def voipsync(env: dict[str, str], tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("voipsync")), *arguments]
-    return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+def save(prefect_api: str, name: str, **fields: Any) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        SyncAccount(**fields).save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
 
 
-def test_an_account_in_a_block_syncs_without_a_file(env: dict[str, str], tmp_path: Path) -> None:
+def test_an_account_in_a_block_syncs_without_a_file(prefect_api: str, nothing: Command) -> None:
     with Sandbox.threaded(contacts=8, burst=5000) as box:
         save(
-            env,
+            prefect_api,
             "north",
             location_id=box.location_id,
             voipstudio_api_key=box.api_key,
@@ -55,30 +41,30 @@ def test_an_account_in_a_block_syncs_without_a_file(env: dict[str, str], tmp_pat
             destination={"base_url": box.highlevel_url, "settle_seconds": 1},
             mapping={"tag_prefix": "north: "},
         )
-        done = voipsync(env, tmp_path, "sync", "north", "--only", "contacts", "--json")
-        assert done.returncode == 0, done.stderr[-2000:]
-        report = json.loads(done.stdout)
+        done = nothing.run("sync", "north", "--only", "contacts", "--json")
+        assert done.code == 0, done.err[-2000:]
+        report = done.json
         assert report["entities"]["contacts"]["created"] == len(box.contacts()) > 0
         tags = {tag for contact in box.contacts() for tag in contact["tags"]}
         assert tags
         assert all(tag.startswith("north: ") for tag in tags)
         for secret in (box.api_key, box.token):
-            assert secret not in done.stdout + done.stderr
+            assert secret not in done.out + done.err
 
 
-def test_a_wrong_value_in_a_block_is_one_line(env: dict[str, str], tmp_path: Path) -> None:
-    save(env, "wrong", location_id="abc", timezone="Europe/Londn")
-    done = voipsync(env, tmp_path, "sync", "wrong")
-    assert (done.returncode, done.stdout) == (2, "")
+def test_a_wrong_value_in_a_block_is_one_line(prefect_api: str, nothing: Command) -> None:
+    save(prefect_api, "wrong", location_id="abc", timezone="Europe/Londn")
+    done = nothing.run("sync", "wrong")
+    assert (done.code, done.out) == (2, "")
     told = "voipsync: Prefect block sync-account/wrong: source.timezone: is no IANA time zone; did you mean"
-    assert told in done.stderr
+    assert told in done.err
 
 
-def test_an_account_that_is_nowhere_is_one_line(env: dict[str, str], tmp_path: Path) -> None:
-    done = voipsync(env, tmp_path, "sync", "nowhere")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "account nowhere: cannot read Prefect block sync-account/nowhere" in done.stderr
-    assert done.stderr.rstrip().endswith("; the configuration has none")
+def test_an_account_that_is_nowhere_is_one_line(prefect_api: str, nothing: Command) -> None:
+    done = nothing.run("sync", "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "account nowhere: cannot read Prefect block sync-account/nowhere" in done.err
+    assert done.err.rstrip().endswith("; the configuration has none")
 
 
 def test_a_block_is_read_once_for_all_its_fields(prefect_api: str) -> None:
