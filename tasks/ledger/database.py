@@ -220,7 +220,10 @@ class Database:
         # a password may also stand in the query
         place = self.engine.url.set(query={}).render_as_string(hide_password=True)
         remedy = ""
-        if isinstance(error, OperationalError):
+        if "not a database" in first:
+            remedy = ": state.url names a file that is no ledger"
+        elif isinstance(error, OperationalError):
+            remedy = ": check state.url, and whether the database answers"
             if "locked" in first:
                 remedy = ": another program holds it; close it and run again"
             elif "lock timeout" in first:

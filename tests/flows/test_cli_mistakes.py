@@ -160,6 +160,13 @@ def test_a_ledger_in_a_folder_that_is_not_there_fails_at_once(quick: Command) ->
     assert "state.url: cannot open /no/such/folder/ledger.db" in ran.line
 
 
+def test_a_file_that_is_no_ledger_is_told_with_its_setting(quick: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Remember the milk.\n" * 99, encoding="utf-8")
+    ran = quick.run("status", "acme", VOIPSYNC_STATE__URL=f"sqlite:///{tmp_path}/notes.txt")
+    assert (ran.code, ran.out, ran.err) == (1, "", ran.line + "\n")
+    assert ran.line.endswith("(file is not a database): state.url names a file that is no ledger")
+
+
 def test_the_environment_overrides_the_file(quick: Command) -> None:
     ran = quick.run("sync", "acme", VOIPSYNC_ACCOUNTS__ACME__SOURCE__TIMEZONE="Mars")
     assert_a_slip(ran, "accounts.acme.source.timezone: is no IANA time zone")
