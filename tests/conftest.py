@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -45,8 +44,6 @@ hypothesis.settings.register_profile("voipsync", deadline=None)
 hypothesis.settings.load_profile("voipsync")
 
 quicken()
-# the sandbox is a thread of the process that asks it: each would wait 5 ms for the other to let go
-sys.setswitchinterval(0.0001)
 
 GUARD = 'read -r _; kill -INT "$1" && sleep 2; rm -rf "$2"'
 """Ends the server where the session is killed and cannot: its standard input closes with the session."""
