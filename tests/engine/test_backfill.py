@@ -63,7 +63,7 @@ def small(monkeypatch):
 
 
 async def test_all_history_is_what_a_sync_brings_and_is_done_once(box, url):
-    box.reset(contacts=45, burst=5000)
+    box.reset(contacts=25, burst=5000)
     report = await backfill(box, url)
     assert (report.mode, report.status) == ("backfill", "ok")
     assert check(box, url) == []
@@ -159,7 +159,7 @@ async def test_whom_the_source_does_not_give_is_kept_counted_and_told(box, url, 
 
 
 async def test_a_backfill_that_dies_goes_on_where_it_stopped_whatever_a_sync_does_meanwhile(box, url, small):
-    box.reset(contacts=40, burst=5000)
+    box.reset(contacts=25, burst=5000)
     people = box.source("contacts")
     with pytest.raises(DeathError):
         await backfill(box, url, dies_after(3))

@@ -12,7 +12,7 @@ from tests.support.killing import Life
 from tests.support.truth import check
 from tests.support.workers import QUICK, Workers
 
-SCENARIO: dict[str, Any] = {"contacts": 25, "burst": 400, "interval": 0.3, "latency": 0.006}
+SCENARIO: dict[str, Any] = {"contacts": 18, "burst": 400, "interval": 0.3, "latency": 0.006}
 
 
 @pytest.mark.parametrize("seed", range(1, 6))

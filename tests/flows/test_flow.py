@@ -98,7 +98,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def sound(prefect_api: str, command: Make, api: Api) -> Iterator[Story]:
-    with Sandbox.threaded(contacts=200, burst=50_000) as box:
+    with Sandbox.threaded(contacts=120, burst=50_000) as box:
         made = command("sound", PREFECT_API_URL=prefect_api).configure(box)
         ran = made.run("sync", "sound", "--json")
         yield Story(ran, api.seen("sound", ran), box, made)
