@@ -30,6 +30,8 @@ _REASONS = (
         "unknown_user",
     ),
 )
+_INVALID = re.compile(r"\bmust (?:not )?(?:be|have)\b|\bshould not (?:be|exist)\b", re.IGNORECASE)
+"""What a validation says of a value; it was seen with status 403 as well as 422."""
 _EXPIRED = (
     "the token is wrong, expired or was rotated: put the current one where destination.token points, or run "
     "`voipsync auth highlevel connect`"
@@ -74,7 +76,8 @@ def refusal(operation: Operation, answer: Answer) -> VoipsyncError:
             status=status,
             reason="blocked_at_edge",
         )
-    if status in (401, 403):
+    of_the_record = status == 403 and operation.writes and _INVALID.search(text)  # noqa: PLR2004 - HTTP
+    if status in (401, 403) and not of_the_record:
         return Unauthorized(
             f"HighLevel refuses {operation.name} (HTTP {status}): {_remedy(operation, answer)}"
         )

@@ -111,6 +111,20 @@ async def test_the_edge_that_refuses_the_client_ends_the_run_and_one_that_refuse
     assert (raised.value.reason, raised.value.effect) == ("blocked_at_edge", Effect.NONE)
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["country must be a valid enum value", ["phone must be a string", "email must be an email"],
+     "property colour should not exist"],
+)  # fmt: skip
+async def test_a_validation_that_comes_as_403_is_of_the_record_alone(message):
+    body = {"statusCode": 403, "message": message, "error": "Forbidden"}
+    with pytest.raises(RejectedRecord) as raised:
+        await asked(create, 403, body)
+    assert raised.value.effect is Effect.NONE
+    with pytest.raises(Unauthorized):
+        await asked(get, 403, body)
+
+
 async def test_an_api_version_that_does_not_exist_ends_the_run():
     with pytest.raises(Fatal, match=r"'v9' at position 0: check destination\.api_version"):
         await asked(get, 400, error(400, "Invalid API version segment 'v9' at position 0"))
