@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from sandbox.serve import Sandbox
 from tasks.errors import VoipsyncError
 from tasks.events import SUSPENDED
 from tests.support.accounts import sync
-from tests.support.command import Command
+from tests.support.command import Command, Running
 from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
@@ -94,14 +93,13 @@ def deployed(api: httpx.Client, account: str) -> str:
     return str(run.raise_for_status().json()["id"])
 
 
-def execute(made: Command, run: str) -> subprocess.Popen[bytes]:
+EXECUTE = 'import runpy; runpy.run_module("prefect.engine", run_name="__main__")'
+"""What a worker starts for each of its flow runs."""
+
+
+def execute(made: Command, run: str) -> Running:
     """As a worker executes a run."""
-    return subprocess.Popen(
-        [Path(sys.executable).with_name("prefect"), "flow-run", "execute", run],
-        cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], **made.env, "VOIPSYNC_CONFIG": str(made.path)},
-        stderr=subprocess.DEVNULL,
-    )
+    return made.execute(EXECUTE, run, VOIPSYNC_CONFIG=str(made.path))
 
 
 def test_a_suspended_run_ends_is_taken_for_dead_by_nobody_and_is_resumed(
@@ -118,7 +116,7 @@ def test_a_suspended_run_ends_is_taken_for_dead_by_nobody_and_is_resumed(
         wait_for(box, 5)
         suspended = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}
         api.post(f"flow_runs/{run}/set_state", json={"state": suspended, "force": True}).raise_for_status()
-        working.wait(30)
+        working.end(30)
         assert api.get(f"flow_runs/{run}").json()["state"]["name"] == "Suspended"
         number = len(box.contacts())
         assert 5 <= number < 40
@@ -129,7 +127,7 @@ def test_a_suspended_run_ends_is_taken_for_dead_by_nobody_and_is_resumed(
             time.sleep(0.2)
         box.options(location={"burst": 5000})
         assert api.post(f"flow_runs/{run}/resume").json()["status"] == "ACCEPT"
-        execute(made, run).wait(60)
+        execute(made, run).end(60)
         assert api.get(f"flow_runs/{run}").json()["state"]["type"] == "COMPLETED"
         assert number < box.writes()["create-contact"] == len(box.contacts())
 

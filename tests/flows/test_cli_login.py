@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.support.command import Command, Ran
 
 Make = Callable[..., Command]
 PASSWORD_ONLY = 'api_key = "${VOIPSYNC_CHECK_API_KEY}"\n'
+PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -47,42 +46,24 @@ def acme(command: Make, box: Box) -> Command:
 def typed(acme: Command, *answers: tuple[str, str], arguments: tuple[str, ...] = ()) -> Ran:
     """Run the login on a terminal, and answer each question once it is asked."""
     ours, theirs = pty.openpty()
-    started = time.monotonic()
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("VOIPSYNC_", "PREFECT_", "VOIPSTUDIO_", "HIGHLEVEL_"))
-    }
-    with subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("voipsync")),
-            *("auth", "voipstudio", "login", acme.account, *arguments),
-        ],
-        cwd=acme.folder,
-        env={**inherited, **acme.env},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,
-    ) as child:
-        os.close(theirs)
-        shown, waiting = "", list(answers)
-        while True:
-            if waiting and waiting[0][0] in shown.rpartition("\n")[2]:
-                os.write(ours, waiting.pop(0)[1].encode() + b"\n")
-                shown += "\n"
-            if not select.select([ours], [], [], 30)[0]:
-                child.kill()
-                pytest.fail(f"it waits for something: {shown}")
-            try:
-                read = os.read(ours, 4096)
-            except OSError:  # the other end is closed
-                break
-            shown += read.decode()
-        assert child.stdout is not None
-        out = child.stdout.read().decode()
+    command = ("auth", "voipstudio", "login", acme.account, *arguments)
+    running = acme.start(*command, terminal=os.ttyname(theirs))
+    shown, waiting, heard = "", list(answers), time.monotonic()
+    while True:
+        if waiting and waiting[0][0] in shown.rpartition("\n")[2]:
+            os.write(ours, waiting.pop(0)[1].encode() + b"\n")
+            shown += "\n"
+        if select.select([ours], [], [], 0.05)[0]:
+            shown, heard = shown + os.read(ours, 4096).decode(), time.monotonic()
+        elif (code := running.child.poll()) is not None:
+            break
+        elif time.monotonic() > heard + PATIENCE:
+            running.child.kill()
+            pytest.fail(f"it waits for something: {shown}")
     os.close(ours)
-    return Ran(child.returncode, out, shown.replace("\r\n", "\n"), time.monotonic() - started)
+    os.close(theirs)
+    out, seconds = running.out.read_text(encoding="utf-8"), time.monotonic() - running.started
+    return Ran(code, out, shown.replace("\r\n", "\n"), seconds)
 
 
 def login(acme: Command, box: Box, *more: tuple[str, str], arguments: tuple[str, ...] = ()) -> Ran:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -96,13 +93,13 @@ def test_what_changed_with_a_run_is_told(prefect_api: str, with_a_refusal: Ran) 
 
 
 SYNCS = """\
-import asyncio, json, os, sys
+import asyncio, sys
 from pathlib import Path
 from flows.sync import sync
 
 async def syncs():
-    for text in json.load(sys.stdin):
-        Path(os.environ["VOIPSYNC_CONFIG"]).write_text(text)
+    for text in sys.argv[1:]:
+        Path("voipsync.toml").write_text(text)
         print((await sync("mended", return_state=True)).name)
 
 asyncio.run(syncs())
@@ -116,17 +113,9 @@ def test_a_sync_that_can_record_nothing_is_told_once_and_so_is_the_recovery(
     with Sandbox.threaded(contacts=1, activities=False, burst=5000) as box:
         made = command("mended", PREFECT_API_URL=prefect_api).configure(box)
         well, broken = made.path.read_text(encoding="utf-8"), "[nothing]"
-        done = subprocess.run(
-            [sys.executable, "-c", SYNCS],
-            env=made.env
-            | {"VOIPSYNC_CONFIG": str(made.path), "PREFECT__RUNTIME__DEPLOYMENT__ID": str(uuid4())},
-            input=json.dumps([well, broken, broken, well, well]),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert done.stdout.split() == ["Completed", "Failed", "Failed", "Completed", "Completed"], done.stderr
+        texts, deployment = (well, broken, broken, well, well), str(uuid4())
+        ran = made.execute(SYNCS, *texts, PREFECT__RUNTIME__DEPLOYMENT__ID=deployment).end(120)
+    assert ran.out.split() == ["Completed", "Failed", "Failed", "Completed", "Completed"], ran.err
     there(prefect_api, SYNCED, 3)
     told = [one["payload"] for one in reversed(of_account(prefect_api, STATE, "mended"))]
     assert [(one["from"], one["to"]) for one in told] == [("ok", "failed"), ("failed", "ok")]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from sandbox.serve import Sandbox
 from tasks.fleet import taken_at
-from tests.support.command import CONFIGURATION, KEY, TOKEN
+from tests.support.command import CONFIGURATION, Command
 from tests.support.prefect_http import prefect_client
 
 PROJECT = Path(__file__).parents[2]
@@ -34,6 +32,8 @@ from tasks.ledger.database import opened
 from tasks.ledger.lease import hold
 from tasks.options import FleetOptions
 from tasks.settings import load
+
+os.chdir(sys.argv[1])
 
 async def main():
     for name in ("boxed", "twin"):
@@ -90,39 +90,27 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def ran(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
-    folder = tmp_path_factory.mktemp("fleet")
+def ran(prefect_api: str, command: Callable[..., Command]) -> list[list[str]]:
     with prefect_client(prefect_api) as api:
         api.post("/work_pools/", json={"name": "nowhere", "type": "process"}).raise_for_status()
     with Sandbox.threaded(contacts=6, burst=5000) as box:
-        text = ""
-        for account in ("good", "ill", "newest"):
+        made = command("good", PREFECT_API_URL=prefect_api).configure(box)
+        text = made.path.read_text(encoding="utf-8")
+        for account in ("ill", "newest"):
             filled = CONFIGURATION.format(
-                ledger=folder / "ledger.db",
+                ledger="",
                 account=account,
                 source=box.voipstudio_url,
                 destination=box.highlevel_url,
-                location=box.location_id if account == "good" else f"elsewhere{account}",
+                location=f"elsewhere{account}",
                 calendar=box.calendar_id,
             )
-            text += filled if not text else filled.split("\n\n", 1)[1]
-        (folder / "voipsync.toml").write_text(text, encoding="utf-8")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VOIPSYNC_"))}
-        env = kept | {
-            "HOME": str(folder),
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": prefect_api,
-            "PYTHONPATH": str(PROJECT),
-            "VOIPSYNC_CONFIG": str(folder / "voipsync.toml"),
-            KEY: box.api_key,
-            TOKEN: box.token,
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", RUN], env=env, cwd=PROJECT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+            text += filled.split("\n\n", 1)[1]
+        made.path.write_text(text, encoding="utf-8")
+        done = made.execute(RUN, str(PROJECT), VOIPSYNC_CONFIG=str(made.path)).end(120)
+        assert done.code == 0, done.err[-3000:]
         assert box.contacts()
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.out.splitlines()]
 
 
 def of_flow(prefect_api: str, what: str, name: str) -> list[dict[str, Any]]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +15,10 @@ import pytest
 
 from sandbox.client import Box
 from sandbox.serve import Sandbox
-from tests.support.command import Command, Ran
+from tests.support.command import Command, Ran, Running
 from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
-PROJECT = Path(__file__).parents[2]
 NOT_THERE, BUSY = 404, 503
 """The latter is what Prefect's server answers while somebody else writes to its SQLite file: ask again."""
 ASKING = """\
@@ -51,16 +47,8 @@ class Story:
         rows: list[dict[str, Any]] = self.api.post("flow_runs/filter", json=body).raise_for_status().json()
         return rows
 
-    def start_asking(self, plan_id: str) -> subprocess.Popen[str]:
-        kept = {key: os.environ[key] for key in ("PATH",)}
-        return subprocess.Popen(
-            [sys.executable, "-c", ASKING, plan_id],
-            cwd=self.command.folder,
-            env={**kept, **self.command.env, "PYTHONPATH": str(PROJECT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    def start_asking(self, plan_id: str) -> Running:
+        return self.command.execute(ASKING, plan_id)
 
 
 @pytest.fixture(scope="module")
@@ -115,21 +103,21 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
             time.sleep(0.2)
         until = time.monotonic() + 60
         form = _form(story, paused[0])
-        running = story.box.counters()["highlevel"]["requests"]
+        asked = story.box.counters()["highlevel"]["requests"]
         for run, approve in zip(paused, (False, True), strict=True):
             answer = {"run_input": {"approve": approve, "note": "seen"}}
             while (told := story.api.post(f"flow_runs/{run['id']}/resume", json=answer)).status_code == BUSY:
                 assert time.monotonic() < until, "the server's database stays locked"
             assert told.raise_for_status().json()["status"] == "ACCEPT", told.text
-        said = sorted(child.communicate(timeout=90)[0].strip() for child in asking)
+        said = sorted(running.end(90).out.strip() for running in asking)
     finally:
-        for child in asking:
-            child.kill()
+        for running in asking:
+            running.child.kill()
     assert f"plan {plan_id} of pilot" in form["description"]
     assert "plan-pilot" in form["description"]
     assert "voipsync apply" not in form["description"]  # it is being applied
     assert all(one["description"] for one in form["properties"].values())
-    assert story.box.counters()["highlevel"]["requests"] > running
+    assert story.box.counters()["highlevel"]["requests"] > asked
     assert said[0].startswith("COMPLETED run ")
     assert said[1].startswith("FAILED ")
     assert said[1].endswith(f"Declined: plan {plan_id} was declined: nothing was written")

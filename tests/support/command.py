@@ -127,24 +127,30 @@ class Command:
         self.env |= {KEY: box.api_key, TOKEN: box.token}
         return self
 
-    def start(self, *arguments: str, alone: bool = False, before: str = "", **env: str) -> Running:
+    def start(
+        self, *arguments: str, alone: bool = False, before: str = "", terminal: str = "", **env: str
+    ) -> Running:
         """Start ``voipsync`` with these arguments; ``env`` adds to the environment.
 
         It is forked from a process that has imported it, and runs code of the test's ``before`` it begins, or
-        starts Python ``alone``.
+        starts Python ``alone``. On a ``terminal`` somebody may type, and stderr is shown.
         """
         self._number += 1
-        out, err = (self.folder / f"{self._number}.{name}" for name in ("out", "err"))
+        out, err = self.folder / f"{self._number}.out", Path(terminal or self.folder / f"{self._number}.err")
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("VOIPSYNC_", "PREFECT_", "VOIPSTUDIO_", "HIGHLEVEL_"))
         }
         whole = {**inherited, **self.env, **env}
+        for path in (out, err):
+            path.touch()
+        if not alone:
+            files = (terminal or os.devnull, str(out), str(err))
+            return Running(
+                fork([*arguments], cwd=self.folder, env=whole, files=files, before=before), out, err
+            )
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            if not alone:
-                child = fork([*arguments], cwd=self.folder, env=whole, out=out, err=err, before=before)
-                return Running(child, out, err)
             started = subprocess.Popen(
                 [str(Path(sys.executable).with_name("voipsync")), *arguments],
                 cwd=self.folder,
@@ -159,3 +165,7 @@ class Command:
     def run(self, *arguments: str, within: float = 60.0, alone: bool = False, **env: str) -> Ran:
         """Run ``voipsync`` to its end."""
         return self.start(*arguments, alone=alone, **env).end(within)
+
+    def execute(self, program: str, *arguments: str, **env: str) -> Running:
+        """Start a program of the test's, forked as commands are."""
+        return self.start(*arguments, before=f"{program}\nimport sys\nsys.exit()", **env)

@@ -23,17 +23,27 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
-PLAIN = ("flows.cli", "flows.terminal", "tasks.engine.status", "tasks.engine.vault", "tasks.engine.doctor")
+ENGINE = ("httpcore", "anyio._backends._asyncio", "encodings.idna", "tzdata", "alembic.command", "pandas")
+"""What an engine imports once it works."""
+PLAIN = (
+    "flows.cli",
+    "flows.terminal",
+    "tasks.engine.status",
+    "tasks.engine.vault",
+    "tasks.engine.doctor",
+    "rich._emoji_codes",
+    *ENGINE,
+)
 PREFECT = (
     *PLAIN,
     "prefect.main",
     "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "fastapi",
     "flows.sync",
-    "tasks.ledger.migrate",
-    "alembic.command",
-    "pandas",
 )
-"""What is imported beforehand, for commands that run flows and for those that must not need Prefect."""
+"""What is imported beforehand, for commands that must not need Prefect and for those that run flows."""
 START_SECONDS = 60
 
 
@@ -75,11 +85,13 @@ class Forked:
 
 
 def fork(
-    arguments: list[str], *, cwd: Path, env: dict[str, str], out: Path, err: Path, before: str = ""
+    arguments: list[str], *, cwd: Path, env: dict[str, str], files: tuple[str, str, str], before: str = ""
 ) -> Forked:
-    """Start a command, and in its process some code ``before``; its output goes to files."""
-    job = {"arguments": arguments, "cwd": str(cwd), "env": env, "out": str(out), "err": str(err)}
-    job["before"] = before
+    """Start a command, and in its process some code ``before``; where that exits it is all there is.
+
+    The files, or terminals, are its standard input, output and error output.
+    """
+    job = {"arguments": arguments, "cwd": str(cwd), "env": env, "files": files, "before": before}
     wire = socket.socket(socket.AF_UNIX)
     wire.connect(_parent(prefect="PREFECT_API_URL" in env))
     wire.sendall(json.dumps(job).encode() + b"\n")
@@ -161,10 +173,8 @@ def _become(job: dict[str, Any]) -> None:
     """Be a process of its own, with its own place, output and environment."""
     os.setsid()
     os.chdir(job["cwd"])
-    for number, (path, how) in enumerate(
-        ((os.devnull, os.O_RDONLY), (job["out"], os.O_WRONLY), (job["err"], os.O_WRONLY))
-    ):
-        os.dup2(os.open(path, how | os.O_CREAT, 0o600), number)
+    for number, path in enumerate(job["files"]):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
     os.environ.clear()
     os.environ.update(job["env"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -181,11 +191,24 @@ def _become(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import, wait, and be a command."""
+    code: Any = 1
+
+    def leave() -> None:
+        """Python would now take all modules apart, which takes longer than many a command."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(leave)  # what is registered first is called last
     sys.path[0] = str(PROJECT)
     for name in sys.argv[2:]:
         importlib.import_module(name)
-    _become(_serve(sys.argv[1]))
-    importlib.import_module("flows.cli").main()
+    try:
+        _become(_serve(sys.argv[1]))
+        importlib.import_module("flows.cli").main()
+    except SystemExit as ended:
+        code = ended.code or 0
+        raise
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 from sandbox.client import Box
 from tests.support.accounts import KEY, TOKEN, settings_of
+from tests.support.forking import ENGINE
 
 QUICK: dict[str, Any] = {
     "destination": {
@@ -26,7 +27,7 @@ QUICK: dict[str, Any] = {
 }
 """Settings of an account of a sandbox that allows 400 requests in 0.3 seconds."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.engine.engine_process", "pandas", "alembic.command", "alembic.config"])
+FORKS.set_forkserver_preload(["tests.engine.engine_process", *ENGINE])
 
 
 @dataclass(slots=True)
