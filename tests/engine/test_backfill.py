@@ -22,8 +22,8 @@ def at(day):
 
 
 @pytest.fixture
-def url(ledger_url, database):
-    """On both databases."""
+def each(ledger_url, database):
+    """A ledger on both databases, where their own ways with dates, transactions or leases matter."""
     return ledger_url
 
 
@@ -62,24 +62,24 @@ def small(monkeypatch):
     monkeypatch.setattr(engine, "MOST", 5)
 
 
-async def test_all_history_is_what_a_sync_brings_and_is_done_once(box, url):
-    box.reset(contacts=25, burst=5000)
-    report = await backfill(box, url)
+async def test_all_history_is_what_a_sync_brings_and_is_done_once(box, each):
+    box.reset(contacts=12, burst=5000)
+    report = await backfill(box, each)
     assert (report.mode, report.status) == ("backfill", "ok")
-    assert check(box, url) == []
+    assert check(box, each) == []
     box.reset_counters()
-    again = await backfill(box, url)
+    again = await backfill(box, each)
     assert "this backfill was finished at" in again.warnings[0]
     assert (again.status, box.counters()["voipstudio"]["requests"]) == ("ok", 0)
     assert box.counters()["highlevel"]["requests"] == 0
-    synced = await sync(box, url)
+    synced = await sync(box, each)
     assert (synced.status, box.writes()) == ("ok", {})
-    restarted = await backfill(box, url, restart=True)
+    restarted = await backfill(box, each, restart=True)
     assert (restarted.entities["contacts"]["created"], box.writes()) == (0, {})
     assert restarted.entities["contacts"]["unchanged"] == report.entities["contacts"]["created"]
 
 
-async def test_contacts_and_activities_are_chosen_by_their_own_dates(box, url):
+async def test_contacts_and_activities_are_chosen_by_their_own_dates(box, each):
     old = person(box, 1, created_at=at("2024-01-10"))
     quiet = person(box, 2, created_at=at("2024-01-11"))
     new = person(box, 3, created_at=at("2025-03-01"))
@@ -94,15 +94,15 @@ async def test_contacts_and_activities_are_chosen_by_their_own_dates(box, url):
     box.insert_source(
         "appointments", new, title="After", starts_at=at("2025-06-01"), created_at=at("2025-03-02")
     )
-    report = await backfill(box, url, since="2025-03-01", until="2025-05-31")
+    report = await backfill(box, each, since="2025-03-01", until="2025-05-31")
     assert (report.status, names(box)) == ("ok", {"Person1", "Person3"})
     assert [row["body"].partition("\n")[0] for row in box.notes()] == ["Within"]
     assert [row["title"] for row in box.appointments()] == ["Within"]
     assert counts(report, "notes") == {"read": 1, "created": 1}
-    rest = await backfill(box, url, until="2025-02-28")
+    rest = await backfill(box, each, until="2025-02-28")
     assert (rest.status, names(box)) == ("ok", {"Person1", "Person2", "Person3", "Person5"})
-    await sync(box, url)
-    assert check(box, url) == []
+    await sync(box, each)
+    assert check(box, each) == []
 
 
 async def test_days_may_reach_to_the_ends_of_the_calendar(box, url):
@@ -158,31 +158,31 @@ async def test_whom_the_source_does_not_give_is_kept_counted_and_told(box, url, 
     assert check(box, url) == []
 
 
-async def test_a_backfill_that_dies_goes_on_where_it_stopped_whatever_a_sync_does_meanwhile(box, url, small):
+async def test_a_backfill_that_dies_goes_on_where_it_stopped_whatever_a_sync_does_meanwhile(box, each, small):
     box.reset(contacts=25, burst=5000)
     people = box.source("contacts")
     with pytest.raises(DeathError):
-        await backfill(box, url, dies_after(3))
+        await backfill(box, each, dies_after(3))
     some = len(box.contacts())
     assert 0 < some < 30
     box.edit_source("contacts", people[0]["id"], last_name="Renamed")
     person(box, 99)
-    assert (await sync(box, url, only=("contacts",))).status == "ok"
+    assert (await sync(box, each, only=("contacts",))).status == "ok"
     box.edit_source("contacts", people[-1]["id"], last_name="Renamed")
     with pytest.raises(DeathError):
-        await backfill(box, url, dies_after(2))
+        await backfill(box, each, dies_after(2))
     box.reset_counters()
-    report = await backfill(box, url)
+    report = await backfill(box, each)
     assert (report.status, report.entities["contacts"]["created"]) == ("ok", 0)
     assert box.counters()["voipstudio"]["operations"].get("list-contacts", 0) == 0
-    await sync(box, url)
-    assert check(box, url) == []
+    await sync(box, each)
+    assert check(box, each) == []
 
 
 async def test_a_sync_that_waits_goes_first(box, url, small, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=15, burst=5000)
     box.options(highlevel={"latency": 0.02})
     ended = []
 
@@ -230,8 +230,8 @@ async def test_routes_fire_where_that_is_asked_for(box, url, synced_before):
 
 async def test_what_it_will_cost_is_said_and_nothing_is_written(box, url, monkeypatch):
     monkeypatch.setattr(estimate, "SAMPLED_FROM", 10)
-    monkeypatch.setattr(estimate, "SAMPLED", 60)
-    box.reset(contacts=60, burst=5000)
+    monkeypatch.setattr(estimate, "SAMPLED", 25)
+    box.reset(contacts=25, burst=5000)
     quota = {"requests": 10, "seconds": 1.0, "per_day": 1040, "daily_reserve": 1000}
     settings = settings_of(box, url, destination={"quota": quota})
     for _ in range(2):
@@ -242,8 +242,8 @@ async def test_what_it_will_cost_is_said_and_nothing_is_written(box, url, monkey
     assert box.counters()["highlevel"]["requests"] == 0
     activities = {name: len(box.source(name)) for name in ("notes", "tasks", "appointments")}
     sending = told.new + sum(activities.values())
-    assert (told.contacts, told.new, told.activities) == (60, 60, activities)
-    assert told.requests == {"source": 60 * 4, "destination": sending}
+    assert (told.contacts, told.new, told.activities) == (25, 25, activities)
+    assert told.requests == {"source": 25 * 4, "destination": sending}
     assert sending / 10 <= told.seconds < sending / 10 + 10
     assert told.days == 1 + -(-(sending - 40) // 40)
     assert f"{sending:,} to HighLevel" in str(told)
@@ -262,7 +262,7 @@ async def test_an_estimate_is_of_the_days_that_there_are(box, url):
 
 @pytest.mark.parametrize("chunks", [0, 2])
 async def test_one_that_is_asked_to_stop_or_to_wait_keeps_what_it_did(box, url, small, chunks):
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=15, burst=5000)
     async with open_backfill("acme", BackfillOptions(window=1000), settings_of(box, url)) as work:
         left = iter(range(chunks))
 
@@ -275,19 +275,19 @@ async def test_one_that_is_asked_to_stop_or_to_wait_keeps_what_it_did(box, url, 
             await work.fill(until, between)
         await work.steps.finish()
         report = await work.steps.conclude()
-    assert (report.status, work.left) == ("ok", 30 - 5 * chunks)
+    assert (report.status, work.left) == ("ok", 15 - 5 * chunks)
     assert report.warnings[0] == "paused: it goes on when it is resumed"
     box.reset_counters()
     assert (await backfill(box, url)).status == "ok"
     assert check(box, url) == []
 
 
-async def test_while_it_rests_the_location_is_free(box, url, small):
-    box.reset(contacts=20, burst=5000)
-    async with open_backfill("acme", BackfillOptions(), settings_of(box, url)) as work:
+async def test_while_it_rests_the_location_is_free(box, each, small):
+    box.reset(contacts=10, burst=5000)
+    async with open_backfill("acme", BackfillOptions(), settings_of(box, each)) as work:
 
         async def others() -> None:
-            assert (await sync(box, url, only=("contacts",))).status == "ok"
+            assert (await sync(box, each, only=("contacts",))).status == "ok"
 
         assert await work.survey()
         await work.run.step_aside(others)
@@ -295,7 +295,7 @@ async def test_while_it_rests_the_location_is_free(box, url, small):
             await work.fill(until)
         await work.steps.finish()
         assert (await work.steps.conclude()).status == "ok"
-    assert check(box, url) == []
+    assert check(box, each) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from sqlalchemy import select
 
@@ -32,12 +34,13 @@ def busy(box, number=1):
     }
 
 
-def with_notes(box, number, *, each=1):
-    """So many notes at the source, ``each`` a person."""
+def with_notes(box, number):
+    """So many notes at the source, of few people; each with whose it is."""
+    people = [person(box, index) for index in (1, 2, 3)]
+    owners = itertools.islice(itertools.cycle(people), number)
     return [
-        (box.insert_source("notes", person(box, index), body=f"Note {index}/{one}")["id"], index)
-        for index in range(1, number // each + 1)
-        for one in range(each)
+        (box.insert_source("notes", owner, body=f"Note {index}")["id"], owner)
+        for index, owner in enumerate(owners)
     ]
 
 

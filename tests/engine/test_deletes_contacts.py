@@ -8,7 +8,7 @@ from sqlalchemy import select
 from tasks import transport
 from tasks.ledger.database import opened
 from tasks.ledger.tables import records
-from tests.support.accounts import sync
+from tests.support.accounts import CONTACTS_ALONE, sync
 
 DELETE, TAG = {"deletes": "delete"}, {"deletes": "tag", "delete_tag": "Gone at VoIP"}
 BY_ID = "/contacts/[0-9]+$"
@@ -268,11 +268,11 @@ async def test_a_source_that_shrank_on_purpose_is_accepted(box, url):
 )
 async def test_too_many_at_once_are_taken_for_a_mistake(box, url, delivered, gone, limits, goes):
     people(box, delivered)
-    mapping = {**DELETE, **limits}
-    await sync(box, url, mapping=mapping)
-    await vanish(box, url, *range(1, gone + 1), mapping=mapping)
+    sections = {"mapping": {**DELETE, **limits}, "source": CONTACTS_ALONE}
+    await sync(box, url, **sections)
+    await vanish(box, url, *range(1, gone + 1), **sections)
     box.reset_counters()
-    report = await sync(box, url, mapping=mapping)
+    report = await sync(box, url, **sections)
     assert report.entities["contacts"]["deleted"] == (gone if goes else 0)
     assert len(box.contacts()) == delivered - (gone if goes else 0)
     assert report.status == ("ok" if goes else "degraded")
@@ -284,7 +284,7 @@ async def test_too_many_at_once_are_taken_for_a_mistake(box, url, delivered, gon
 
 async def test_a_disturbed_walk_counts_for_nothing(box, url):
     people(box, 30)
-    few = {"source": {"page_size": 10}, "mapping": {**DELETE, "max_delete_percent": 100}}
+    few = {"source": {**CONTACTS_ALONE, "page_size": 10}, "mapping": {**DELETE, "max_delete_percent": 100}}
     await sync(box, url, **few)
     box.delete_source("contacts", 15)
     for _ in range(3):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.accounts import sync
+from tests.support.accounts import CONTACTS_ALONE, sync
 
 RULES = {
     "firstName": {},
@@ -44,11 +44,11 @@ def stands(field, *, agreed, source, there):
     return there
 
 
-@pytest.mark.parametrize("version", ["v3", "2021-07-28"])
-def test_who_changed_a_field_alone_has_it(box, version):
+@pytest.mark.parametrize(("version", "examples"), [("v3", 12), ("2021-07-28", 4)])
+def test_who_changed_a_field_alone_has_it(box, version, examples):
     mapping = {"default_country": "GB", "fields": RULES, "group_as_tag": False}
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(histories=HISTORIES)
     def play(histories):
         with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def test_who_changed_a_field_alone_has_it(box, version):
         row = box.insert_source(
             "contacts", email="ann@example.com", **{COLUMNS[field]: value[field] for field in value}
         )
-        run = {"mapping": mapping, "destination": {"api_version": version}}
+        run = {"mapping": mapping, "source": CONTACTS_ALONE, "destination": {"api_version": version}}
         await sync(box, url, **run)
         [contact] = box.contacts()
         expected = {field: shown(field, value[field]) for field in value}

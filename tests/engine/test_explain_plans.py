@@ -83,7 +83,7 @@ def scanned(connection: Connection, statement: str, parameters: Any) -> list[str
 async def test_every_statement_finds_its_rows_by_an_index(box, database, ledger_url, said):
     database.now_do(partial(fill, statements=FILL))
     routes = [{"tag": "vip", "event": "crm.vip"}]
-    box.reset(contacts=40, burst=5000)
+    box.reset(contacts=20, burst=5000)
     for mode in ("incremental", "incremental", "full"):
         await sync(box, ledger_url, mode=mode, mapping={"deletes": "delete", "routes": routes})
         first, *_, last = box.source("contacts")

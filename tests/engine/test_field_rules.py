@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tasks.errors import ConfigurationError
-from tests.support.accounts import sync
+from tests.support import accounts
+
+sync = partial(accounts.sync, source=accounts.CONTACTS_ALONE)
 
 
 def person(box, **values):
@@ -200,7 +204,7 @@ async def test_a_calendar_that_is_not_there_writes_nothing(box, url):
     with pytest.raises(
         ConfigurationError, match=r"accounts\.acme\.destination\.calendar_id: .*" + box.calendar_id
     ):
-        await sync(box, url, destination={"calendar_id": "nosuchcalendar000000"})
+        await accounts.sync(box, url, destination={"calendar_id": "nosuchcalendar000000"})
     assert box.writes() == {}
 
 
@@ -220,7 +224,7 @@ async def test_a_mapping_is_checked_again_only_where_it_changed(box, url):
 async def test_users_outside_the_calendars_team_are_told(box, url):
     outside = users(box)["outside@voipsync.example.com"]
     person(box)
-    report = await sync(box, url, mapping={"default_country": "GB", "users": {"10002": outside}})
+    report = await accounts.sync(box, url, mapping={"default_country": "GB", "users": {"10002": outside}})
     assert [line for line in report.warnings if "not in the calendar's team" in line]
-    report = await sync(box, url)
+    report = await accounts.sync(box, url)
     assert not [line for line in report.warnings if "not in the calendar's team" in line]

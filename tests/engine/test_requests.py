@@ -11,7 +11,7 @@ from tests.support.openapi import ABSENT, SPECS, validate_request
 @pytest.mark.skipif(not SPECS.is_dir(), reason=ABSENT)
 @pytest.mark.parametrize("version", ["v3", "2021-07-28"])
 async def test_every_request_is_allowed(box, url, tmp_path, version):
-    box.reset(contacts=40, mirrored=10, strangers=20, burst=5000, record=True)
+    box.reset(contacts=25, mirrored=10, strangers=20, burst=5000, record=True)
     await sync(box, url, destination={"api_version": version})
     for row in box.source("contacts")[:10]:
         box.edit_source("contacts", row["id"], last_name="Renamed", labels=["renamed"])

@@ -48,7 +48,7 @@ def shown(box, folder):
 
 @pytest.mark.parametrize("state", [by("OLD"), by("NEW")], ids=["stretched", "fernet"])
 async def test_an_encrypted_ledger_does_what_any_does_and_shows_nobody(box, url, tmp_path, state):
-    box.reset(contacts=40, burst=5000)
+    box.reset(contacts=12, burst=5000)
     first = await sync(box, url, state=state)
     assert first.status == "ok"
     renamed = box.source("contacts")[3]
@@ -67,7 +67,7 @@ async def test_an_encrypted_ledger_does_what_any_does_and_shows_nobody(box, url,
 
 
 async def test_a_run_over_what_did_not_change_opens_nothing_of_it(box, ledger_url, monkeypatch):
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=12, burst=5000)
     assert (await sync(box, ledger_url, state=by("NEW"))).status == "ok"
     opened_texts, before = [], Key.open
     monkeypatch.setattr(Key, "open", lambda key, token: opened_texts.append(token) or before(key, token))
@@ -76,9 +76,9 @@ async def test_a_run_over_what_did_not_change_opens_nothing_of_it(box, ledger_ur
 
 
 async def test_encryption_is_turned_on_over_a_plain_ledger_and_keys_are_rotated(box, url, tmp_path):
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=20, burst=5000)
     await sync(box, url)
-    assert len(shown(box, tmp_path)) > 50
+    assert len(shown(box, tmp_path)) > 40
     newcomer = {"first_name": "Late", "last_name": "Comer", "email": box.contacts()[0]["email"]}
     box.reset_counters()
     for state, rows in ((by("OLD"), True), (by("NEW", "OLD"), True), (by("NEW"), False)):

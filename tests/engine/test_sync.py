@@ -24,7 +24,7 @@ def writes(box):
 
 
 async def test_a_whole_account_arrives_and_the_second_run_writes_nothing(box, url):
-    box.reset(contacts=60, burst=5000)
+    box.reset(contacts=20, burst=5000)
     first = await sync(box, url)
     assert first.status == "ok"
     for entity in first.entities:
@@ -40,7 +40,7 @@ async def test_a_whole_account_arrives_and_the_second_run_writes_nothing(box, ur
 
 
 async def test_eight_changes_are_eight_writes(box, url):
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=15, burst=5000)
     await sync(box, url)
     linked = {row["email"] for row in box.contacts() if row.get("email")}
     changing = [row for row in box.source("contacts") if (row.get("email") or "").lower() in linked][:5]
@@ -75,7 +75,7 @@ async def test_eight_changes_are_eight_writes(box, url):
 
 @pytest.mark.parametrize("allow_duplicates", [False, True])
 async def test_after_a_lost_ledger_everything_is_adopted(box, url, tmp_path, allow_duplicates):
-    box.reset(contacts=30, burst=5000, allow_duplicates=allow_duplicates, destination={"lag": 30})
+    box.reset(contacts=12, burst=5000, allow_duplicates=allow_duplicates, destination={"lag": 30})
     first = await sync(box, url)
     before = box.state("highlevel")
     box.reset_counters()
@@ -288,7 +288,7 @@ async def test_a_stream_that_is_lost_degrades_and_is_not_replaced(box, url):
 
 
 async def test_full_mode_maps_everything_again_and_writes_nothing(box, url):
-    box.reset(contacts=15, burst=5000)
+    box.reset(contacts=8, burst=5000)
     await sync(box, url)
     box.reset_counters()
     report = await sync(box, url, mode="full")
@@ -301,7 +301,7 @@ async def test_full_mode_maps_everything_again_and_writes_nothing(box, url):
 
 @pytest.mark.parametrize("version", ["v3", "2021-07-28"])
 async def test_both_api_versions(box, url, version):
-    box.reset(contacts=30, burst=5000)
+    box.reset(contacts=12, burst=5000)
     report = await sync(box, url, destination={"api_version": version})
     assert report.status == "ok"
 

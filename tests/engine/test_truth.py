@@ -12,7 +12,7 @@ from tests.support.truth import check
 
 @pytest.fixture
 async def synced(box, url):
-    box.reset(contacts=12, burst=5000)
+    box.reset(contacts=6, burst=5000)
     assert (await sync(box, url)).status == "ok"
     assert check(box, url) == []
     return box

@@ -252,7 +252,7 @@ async def _connect(settings, code):
 
 @pytest.mark.parametrize("kind", ["location", "company"])
 async def test_a_sync_outlives_its_token(box, url, tmp_path, kind):
-    box.reset(contacts=40, latency=0.1, burst=5000, destination={"access_token_seconds": 3600.0})
+    box.reset(contacts=20, latency=0.1, burst=5000, destination={"access_token_seconds": 3600.0})
     settings = oauth_settings(box, url, tmp_path)
     begin(box, settings, kind)
     syncing = asyncio.create_task(sync_once("acme", SyncOptions(), settings))

@@ -14,6 +14,8 @@ from tasks.options import BackfillOptions, RetryOptions, SyncOptions
 from tasks.settings import Account, Settings, State
 
 KEY, TOKEN = "VOIPSYNC_TEST_API_KEY", "VOIPSYNC_TEST_TOKEN"
+CONTACTS_ALONE = {"streams": {"notes": "off", "tasks": "off", "appointments": "off"}}
+"""Of a source, for tests of contacts: to ask each for activities that nobody has takes longest."""
 
 
 def settings_of(
