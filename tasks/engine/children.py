@@ -60,10 +60,7 @@ class ChildWriter:
                 for reason in kept_back:
                     self._tell_without(reason)
                 try:
-                    await self._bring(before, ours, fingerprint)
-                except NotFound as error:
-                    if not await self._contact_is_gone():
-                        await self._reject(before, error, ours, fingerprint)
+                    await self._bring_or_notice(before, ours, fingerprint)
                 except ApiError as error:  # a question about this one record that is never answered
                     if before.intent is None:  # else it stays open: what was sent may be there
                         await self._reject(before, error, ours, fingerprint)
@@ -75,6 +72,14 @@ class ChildWriter:
             if self._source_of(theirs) == source_id:
                 return child_id, theirs
         return None
+
+    async def _bring_or_notice(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
+        """Bring it there, or notice that its contact is not there."""
+        try:
+            await self._bring(before, ours, fingerprint)
+        except NotFound as error:
+            if not await self._contact_is_gone():
+                await self._reject(before, error, ours, fingerprint)
 
     async def _bring(self, before: Record, ours: dict[str, Any], fingerprint: str) -> None:
         parent = self.parent
@@ -222,7 +227,11 @@ class ChildWriter:
         return self._found is not None
 
     async def _contact_is_gone(self) -> bool:
-        """After an answer that something is not there: ask whether its contact is."""
+        """After an answer that something is not there: ask whether its contact is.
+
+        Raises:
+            ApiError: that cannot be told.
+        """
         if not self.contact_gone:
             self.contact_gone = await Seeker(self.run).fresh(self._place().contact_id) is None
         return self.contact_gone

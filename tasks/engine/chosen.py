@@ -119,8 +119,7 @@ class Chosen:
             one: row
             for one, row in rows.items()
             if row.get("internal") is not True
-            and not _rests(known.get(one), prints[one])
-            and (one in open_children or not self.again)
+            and (one in open_children or not (self.again or _rests(known.get(one), prints[one])))
         }
         activities, whole = await self._activities(scan)
         wanting = {one["contact_id"] for one in activities}

@@ -169,7 +169,7 @@ class Reader:
             or row_id(row, *ID_NAMES["contacts"]) is None
         ):
             return False
-        if before is not None and not changed and before.state in ("skipped", "left"):
+        if before is not None and not changed and not open_child and before.state in ("skipped", "left"):
             return False
         if self._scan_all or changed or open_child or before is None or before.activities_at is None:
             return True

@@ -172,27 +172,30 @@ class Writer:
                         before, refused, None, bundle.fingerprints["contacts", bundle.contact_id]
                     )
             except ContactGone:
-                self.run.findings.count("contacts", "skipped")
-                return await self._vanished(bundle)
+                return await self._vanished(bundle, counted=False)
             if parent is None:
                 return False
             self._known["contacts"][bundle.contact_id] = parent
-        chains = [
-            ChildWriter(self.run, CHILDREN[entity], parent, self._known[entity])
-            for entity in bundle.children
-            if entity in self.run.entities
-        ]
+        chains = self._chains(bundle, parent)
         await together(self._chain(chain, bundle) for chain in chains)
         await self._remember_listings(chains)
-        return not any(chain.contact_gone for chain in chains) or await self._vanished(bundle)
+        return not any(chain.contact_gone for chain in chains) or await self._vanished(bundle, counted=True)
 
-    async def _vanished(self, bundle: Bundle) -> bool:
-        """A linked contact is not there any more: record what comes of it; False where it is placed anew."""
+    async def _vanished(self, bundle: Bundle, *, counted: bool) -> bool:
+        """A linked contact is not there any more: record what comes of it; False where it is placed anew.
+
+        It is ``counted`` already where an activity brought that to light.
+        """
         before = self._known["contacts"][bundle.contact_id]
         said = bundle.contact.content if isinstance(bundle.contact, Desired) else None
         fingerprint = bundle.fingerprints.setdefault(before.key, before.fingerprint or "")
-        after = await vanished(self.run, before, said, fingerprint)
+        try:
+            after = await vanished(self.run, before, said, fingerprint)
+        except ApiError as error:
+            return await self._keep(bundle, before, error)
         self._known["contacts"][bundle.contact_id] = after.contact
+        if not counted and after.contact.state == "left":
+            self.run.findings.count("contacts", "skipped")
         await self._look_up_activities(bundle, [one for one, _ in after.activities])
         if after.contact.state != "waiting":
             return await self._bundle(replace(bundle, contact=None), None)
@@ -202,6 +205,22 @@ class Writer:
                 bundle.children.setdefault(one.entity, []).append(one)
                 bundle.fingerprints[one.entity, one.source_id] = mark
         return False
+
+    async def _keep(self, bundle: Bundle, before: Record, error: ApiError) -> bool:
+        """What became of a contact is not told: it is refused and asked for again, its activities wait."""
+        if before.intent is None:  # else it stays open: what was sent may be there
+            refused = RejectedRecord(str(error), status=error.status, reason=error.reason)
+            await self.contacts.reject(before, refused, None, bundle.fingerprints[before.key])
+        await self._look_up_activities(bundle, [])
+        await together(self._chain(chain, bundle) for chain in self._chains(bundle, None))
+        return True
+
+    def _chains(self, bundle: Bundle, parent: Record | None) -> list[ChildWriter]:
+        return [
+            ChildWriter(self.run, CHILDREN[entity], parent, self._known[entity])
+            for entity in bundle.children
+            if entity in self.run.entities
+        ]
 
     async def _chain(self, chain: ChildWriter, bundle: Bundle) -> None:
         for child in bundle.children[chain.kind.entity]:

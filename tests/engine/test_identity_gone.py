@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.engine.report import COUNTS
 from tasks.errors import ServiceUnavailable
 from tasks.identity import directory
 from tasks.ledger import facts
 from tasks.ledger.database import opened
 from tests.engine.test_identity import custom, person, quiet, there
-from tests.support.accounts import sync
+from tests.support.accounts import retry, sync
 
 ACTIVITIES = ("notes", "tasks", "appointments")
 
@@ -101,6 +102,65 @@ async def test_a_run_that_dies_while_it_recreates_is_finished_by_the_next(box, u
     for _ in range(2):
         report = await sync(box, url, mapping=mapped("recreate"))
     assert (report.status, numbers(box)) == ("ok", [1, 1, 1, 1])
+
+
+@HOW
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_one_whose_fate_is_not_told_is_refused_alone_and_asked_about_again(box, url, how, status):
+    ann, bob = with_activities(box), person(box, "Bob")
+    await sync(box, url)
+    box.delete("contacts", there(box, "Ann")["id"])
+    box.edit_source("contacts", bob, last_name="Changed")
+    box.fault(
+        "status", method="GET", path="/contacts/search/duplicate$", status=status, body={"message": "Odd"}
+    )
+    report = await touched(box, url, ann, how, mapping=mapped("recreate"))
+    assert (report.status, report.entities["contacts"]["rejected"]) == ("degraded", 1)
+    assert (there(box, "Bob")["lastName"], numbers(box)) == ("Changed", [1, 0, 0, 0])
+    counted = report.entities["contacts"]
+    done = [counted[name] for name in COUNTS if name not in ("read", "recovered")]
+    assert sum(done) == counted["read"] + (how != "contact")  # its row is unchanged, and it is refused
+    box.clear_faults()
+    report = await sync(box, url, mapping=mapped("recreate"))
+    notes = 2 if how == "new activity" else 1
+    assert (report.status, numbers(box)) == ("ok", [2, notes, 1, 1])
+    await quiet(box, url, mapping=mapped("recreate"))
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_an_activity_is_not_given_up_while_nobody_tells_whether_its_contact_is_there(box, url, status):
+    ann, bob = with_activities(box), person(box, "Bob")
+    await sync(box, url)
+    gone = there(box, "Ann")["id"]
+    box.delete("contacts", gone)
+    box.edit_source("contacts", bob, last_name="Changed")
+    box.fault("status", method="GET", path=f"/contacts/{gone}$", status=status, body={"message": "Odd"})
+    report = await touched(box, url, ann, "old activity", mapping=mapped("recreate"))
+    assert report.status in ("ok", "degraded")
+    assert there(box, "Bob")["lastName"] == "Changed"
+    box.clear_faults()
+    for _ in range(2):
+        report = await sync(box, url, mapping=mapped("recreate"))
+    assert (report.status, numbers(box)) == ("ok", [2, 1, 1, 1])
+    await quiet(box, url, mapping=mapped("recreate"))
+
+
+@pytest.mark.parametrize("again", [sync, retry])
+async def test_what_was_refused_of_one_that_is_gone_is_not_open_for_ever(box, url, again):
+    number = with_activities(box)
+    await sync(box, url)
+    for body in ("Lost", "Refused"):
+        box.insert_source("notes", number, body=body)
+    box.fault("status", status=422, body={}, method="POST", path="/notes$", containing="Refused")
+    box.fault("drop", method="POST", path="/notes$", containing="Lost", count=1)
+    box.fault("status", method="GET", path="/notes$", status=400)
+    notes = (await sync(box, url)).entities["notes"]
+    assert (notes["rejected"], notes["unresolved"]) == (1, 1)
+    box.clear_faults()
+    box.delete("contacts", box.contacts()[0]["id"])
+    await again(box, url)
+    assert (await sync(box, url)).status == "ok"
+    await quiet(box, url)
 
 
 @HOW
