@@ -20,9 +20,8 @@ from tasks.engine.contacts import ContactWriter
 from tasks.engine.report import Report
 from tasks.engine.shape import Bundle
 from tasks.engine.steps import open_steps, turn
-from tasks.engine.who import Resolver
+from tasks.engine.who import Resolver, Turn
 from tasks.engine.write import Writer
-from tasks.identity.resolve import Verdict
 from tasks.ledger import records
 from tasks.ledger.database import Database, opened
 from tasks.ledger.effects import Effect
@@ -95,9 +94,7 @@ class Entering(Writer):
         self.contacts = Assuming(self.run)
         self.resolver = Resolver(self.run, self.contacts.refused_by)
 
-    async def _all(
-        self, work: list[tuple[Bundle, Verdict | None]], advance: Callable[[int], None]
-    ) -> list[Bundle]:
+    async def _all(self, work: list[Turn], advance: Callable[[int], None]) -> list[Bundle]:
         again = await super()._all(work, advance)
         await self.journal.flush()
         return again

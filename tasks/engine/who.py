@@ -16,6 +16,7 @@ from typing import Any
 from tasks.engine import outcome
 from tasks.engine.run import Run
 from tasks.engine.shape import Bundle
+from tasks.errors import ApiError
 from tasks.identity.resolve import Adopt, Ambiguous, Candidate, Verdict, resolve, settled
 from tasks.ledger import records
 from tasks.ledger.records import Record
@@ -26,7 +27,9 @@ ROUNDS = 4
 ENDED = frozenset({"left", "gone"})
 """States of a source contact that has no say any more about the contact it was linked to."""
 Claim = tuple[str, str]
-Turn = tuple[Bundle, Verdict | None]
+Said = Verdict | ApiError
+"""Who a new contact is, or why that cannot be said."""
+Turn = tuple[Bundle, Said | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class _Population:
 
     by_key: Mapping[Claim, list[Candidate]]
     owners: Mapping[str, list[Record]]
+    refused: Mapping[str, ApiError]
 
     def near(self, content: Mapping[str, Any]) -> list[Candidate]:
         """Those who share a key with a content, each once."""
@@ -85,6 +89,9 @@ class Resolver:
         for bundle in new:
             assert population is not None  # noqa: S101 - narrows the type
             content = _content(bundle)
+            if (refused := population.refused.get(content["id"])) is not None:
+                now.append((bundle, refused))
+                continue
             near = population.near(content)
             claims = {(name, content[name]) for name in ("email", "phone") if content.get(name)}
             owners = [owner for one in near for owner in population.owners.get(one.contact_id, ())]
@@ -133,8 +140,7 @@ class Resolver:
         directory = await self.run.directory()
         self._allows_duplicates = directory.location.allows_duplicates
         contents = [_content(bundle) for bundle in new]
-        if not directory.whole:
-            await directory.look_up(self.run.api, contents)
+        unknown = {} if directory.whole else await directory.look_up(self.run.api, contents)
         refused = [self.refused_by[one.contact_id] for one in new if one.contact_id in self.refused_by]
         candidates = await directory.candidates(contents, refused)
         owners = await self._owners([one.contact_id for one in candidates])
@@ -143,7 +149,7 @@ class Resolver:
             linked = tuple(owner.content or {} for owner in owners.get(one.contact_id, ()))
             for key in _keys(one):
                 by_key[key].append(replace(one, linked=linked))
-        return _Population(by_key, owners)
+        return _Population(by_key, owners, unknown)
 
     async def _owners(self, contact_ids: Collection[str]) -> dict[str, list[Record]]:
         """The source contacts linked to these contacts."""

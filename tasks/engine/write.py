@@ -21,9 +21,9 @@ from tasks.engine.run import Run
 from tasks.engine.shape import Bundle
 from tasks.engine.subject import about
 from tasks.engine.twins import restored, withhold
-from tasks.engine.who import Resolver
+from tasks.engine.who import Resolver, Said, Turn
 from tasks.errors import ApiError, NotPlanned, RejectedRecord
-from tasks.identity.resolve import Adopt, Ambiguous, Create, Verdict
+from tasks.identity.resolve import Adopt, Ambiguous, Create
 from tasks.ledger import records
 from tasks.ledger.records import Record
 from tasks.mapping.desired import Desired, Refused, Skipped
@@ -135,9 +135,7 @@ class Writer:
         }
         return replace(bundle, contact=contact, children=children, compared={})
 
-    async def _all(
-        self, work: list[tuple[Bundle, Verdict | None]], advance: Callable[[int], None]
-    ) -> list[Bundle]:
+    async def _all(self, work: list[Turn], advance: Callable[[int], None]) -> list[Bundle]:
         """Work through bundles concurrently; return those whose contact is to be resolved anew."""
         queue, again = deque(work), list[Bundle]()
 
@@ -153,7 +151,7 @@ class Writer:
         self.run.check()
         return again
 
-    async def _bundle(self, bundle: Bundle, verdict: Verdict | None) -> bool:
+    async def _bundle(self, bundle: Bundle, verdict: Said | None) -> bool:
         """Write one contact and then its children; False where the contact is to be resolved anew."""
         parent = self._known["contacts"].get(bundle.contact_id)
         if bundle.contact is not None and "contacts" in self.run.entities:
@@ -238,7 +236,7 @@ class Writer:
         if remembered != parent:
             await self.run.journal.save(remembered)
 
-    async def _contact(self, bundle: Bundle, verdict: Verdict | None, before: Record | None) -> Record | None:
+    async def _contact(self, bundle: Bundle, verdict: Said | None, before: Record | None) -> Record | None:
         fingerprint = bundle.fingerprints["contacts", bundle.contact_id]
         record = before or self._blank(bundle)
         if outcome.is_parting(record):
@@ -261,12 +259,14 @@ class Writer:
         return record
 
     async def _place(
-        self, record: Record, ours: dict[str, Any], fingerprint: str, verdict: Verdict | None
+        self, record: Record, ours: dict[str, Any], fingerprint: str, verdict: Said | None
     ) -> Record | None:
         leaves = outcome.is_asked(record) and self.run.account.mapping.deleted_contacts == "leave"
         if record.state == "left" or leaves:
             return await self._save(outcome.left(record, fingerprint), "skipped")
         match verdict:
+            case ApiError():
+                raise verdict
             case Create():
                 allowed = self._allowed(ours, verdict)
                 if not allowed.get("email") and not allowed.get("phone"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
+from tasks.errors import ApiError
 from tasks.highlevel.answers import Contact
 from tasks.highlevel.client import ContactsApi
 from tasks.highlevel.custom_values import as_text
@@ -134,24 +135,32 @@ class Directory:
         )
         return known is not None
 
-    async def look_up(self, api: ContactsApi, contents: Collection[Mapping[str, Any]]) -> None:
+    async def look_up(self, api: ContactsApi, contents: Collection[Mapping[str, Any]]) -> dict[str, ApiError]:
         """Search for each of these contacts by its keys, once, where the directory is not whole.
 
-        One search with all keys, for the look-up by key names a single contact where several hold one.
+        One search with all keys, for the look-up by key names a single contact where several hold one. Those
+        whose search is refused are returned by their ids at the source: who they are is not known.
         """
-        new = [content for content in contents if content["id"] not in self._asked]
-        self._asked |= {content["id"] for content in new}
-        searches = [filters for content in new if (filters := key_filters(content, self.location))]
-        groups: list[dict[str, Any]] = [{"group": "OR", "filters": filters} for filters in searches]
+        refused: dict[str, ApiError] = {}
         places = asyncio.Semaphore(SEARCHES)
 
-        async def search(group: dict[str, Any]) -> None:
-            async with places:
-                found = await api.search_contacts(SearchContacts(pageLimit=PAGE, page=1, filters=[group]))
-            if found.contacts:
-                await self.enter(found.contacts)
+        async def search(content: Mapping[str, Any]) -> None:
+            if filters := key_filters(content, self.location):
+                group = {"group": "OR", "filters": filters}
+                try:
+                    async with places:
+                        found = await api.search_contacts(
+                            SearchContacts(pageLimit=PAGE, page=1, filters=[group])
+                        )
+                except ApiError as error:
+                    refused[content["id"]] = error
+                    return
+                if found.contacts:
+                    await self.enter(found.contacts)
+            self._asked.add(content["id"])
 
-        await together(map(search, groups))
+        await together(search(content) for content in contents if content["id"] not in self._asked)
+        return refused
 
     async def _read_all(self, api: ContactsApi, most: float) -> float | None:
         """Read the whole index; None where that takes more than ``most`` requests after the first."""

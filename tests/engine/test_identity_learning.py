@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.serve import Sandbox
+from tasks import transport
 from tests.engine.test_identity import LINE, counts, custom, person, quiet, there
 from tests.support.accounts import sync
 from tests.support.workers import Workers
@@ -80,6 +81,24 @@ async def test_few_contacts_into_a_large_location_are_looked_up(box, url, allow_
     box.reset_counters()
     report = await sync(box, url, mode="full")
     assert (box.writes(), len(box.contacts())) == ({}, 6_004)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+async def test_one_whose_search_is_refused_is_refused_alone(box, url, monkeypatch, status):
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    box.reset(contacts=0, strangers=6_000, burst=5000, allow_duplicates=True)
+    theirs = box.insert("contacts", firstName="Ann", email="ann@example.com")
+    person(box, "Ann")
+    person(box, "Bob")
+    box.fault("status", method="POST", path="/contacts/search$", containing="ann@", status=status)
+    report = await sync(box, url)
+    assert report.status == "degraded"
+    assert counts(report) == {"read": 2, "created": 1, "rejected": 1}
+    box.clear_faults()
+    report = await sync(box, url)
+    assert (report.status, counts(report)) == ("ok", {"read": 2, "adopted": 1, "unchanged": 1})
+    assert custom(box, box.contact(theirs["id"]), "VoIPstudio ID")
+    assert len(box.contacts()) == 6_002
 
 
 async def test_the_second_of_two_entries_is_seen_before_the_index_shows_the_first(box, url):

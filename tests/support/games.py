@@ -21,8 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tasks.engine.choose import Refused
-from tasks.errors import ConfigurationError
+from tasks.errors import VoipsyncError
 from tasks.settings import ENTITIES
 from tests.support.accounts import backfill, retry, sync
 from tests.support.dying import dying, is_crash
@@ -219,6 +218,15 @@ class Game(RuleBasedStateMachine):
     def the_service_throttles(self, count):
         self.box.fault("status", status=429, retry_after=0.05, count=count)
 
+    @rule(
+        service=st.sampled_from(["highlevel", "voipstudio"]),
+        status=st.sampled_from([400, 404, 422, 500]),
+        count=st.integers(1, 4),
+        after=st.integers(0, 6),
+    )
+    def questions_are_refused(self, service, status, count, after):
+        self.box.fault("status", service=service, method="GET", status=status, count=count, after=after)
+
     @rule()
     def the_faults_stop(self):
         self.box.clear_faults()
@@ -274,11 +282,11 @@ class Game(RuleBasedStateMachine):
         return self.survive(lambda: sync(self.box, self.url, mode=mode, **QUICK), death)
 
     def survive(self, work: Callable[[], Awaitable[Any]], death):
-        """Do some work; it may be refused, or die."""
+        """Do some work; it may be refused, find no answer, or die."""
         try:
             with dying(*death) if death else nullcontext():
                 report = asyncio.run(work())
-        except (ConfigurationError, Refused):
+        except VoipsyncError:
             return None
         except BaseException as error:
             if not is_crash(error):
@@ -297,6 +305,7 @@ class Game(RuleBasedStateMachine):
         if not hasattr(self, "folder"):
             return
         self.box.clear_faults()
+        self.a_retry(None)  # what was refused often is tried by a plain run after a while only
         report = None
         for _ in range(4):
             report = self.run(mode="full" if self.undone else "incremental")
