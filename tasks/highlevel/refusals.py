@@ -30,7 +30,9 @@ _REASONS = (
         "unknown_user",
     ),
 )
-_INVALID = re.compile(r"\bmust (?:not )?(?:be|have)\b|\bshould not (?:be|exist)\b", re.IGNORECASE)
+_INVALID = re.compile(
+    r"\bmust be (?:an? |one of|valid|longer|shorter)|\bshould not (?:be empty|exist)\b", re.IGNORECASE
+)
 """What a validation says of a value; it was seen with status 403 as well as 422."""
 _EXPIRED = (
     "the token is wrong, expired or was rotated: put the current one where destination.token points, or run "

@@ -81,6 +81,7 @@ BLOCKED = b"<html><head><style>p{}</style></head><h1>Access denied</h1><p>Error 
             "check destination.location_id",
         ),
         (403, error(403, "Forbidden resource"), "Forbidden resource"),
+        (403, error(403, "You must have the scope of a user"), "must have the scope"),
     ],
 )
 async def test_a_refused_credential_ends_the_run_with_a_remedy(status, body, remedy):
