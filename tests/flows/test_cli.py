@@ -56,7 +56,7 @@ def background(prefect_api: str, command: Make, temporary_home: str) -> Iterator
         alone = command("alone", PREFECT_HOME=temporary_home).configure(sound)
         runs = {
             "temporary API": alone.start("sync", "alone", "--json", alone=True),
-            "no Prefect": lonely.start("sync", "acme", alone=True),
+            "no Prefect": lonely.start("sync", "acme"),
             "source is not there": start(sound, source=f"{NOWHERE}/v1.2/voipstudio"),
             "source never answers": start(mute_source),
             "destination never answers": start(mute_destination),
