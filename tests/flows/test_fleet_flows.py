@@ -50,7 +50,7 @@ async def main():
         slow = await client.create_flow_run_from_deployment(
             number, parameters={"accounts": ["good", "boxed"]}, tags=tags, state=Running()
         )
-        await asyncio.sleep(1.2)  # the server tells whole seconds
+        await asyncio.sleep(4)  # the server tells whole seconds, and where it is busy late
         later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
         others = await client.create_flow_run_from_deployment(
             number, parameters={"accounts": ["other"]}, state=later
@@ -78,7 +78,7 @@ async def main():
         shards = [await client.create_flow_run_from_deployment(
             number, parameters={"accounts": [one]}, tags=tags, state=Running()
         ) for one in ("newest", "boxed", "another fleet's")]
-        await asyncio.sleep(3)
+        await asyncio.sleep(5)
         settings = load()
         with opened(settings.state.url) as ledger:
             async with hold(ledger, "L", "o", wait=0, usage=dict, tell=print, about=about):
