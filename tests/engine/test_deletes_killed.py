@@ -13,7 +13,6 @@ from tests.support.truth import check
 from tests.support.workers import Workers
 
 SCENARIO: dict[str, Any] = {"contacts": 25, "burst": 400, "interval": 0.3, "latency": 0.006}
-SEED = 21
 QUICK: dict[str, Any] = {
     "destination": {
         "settle_seconds": 0.3,
@@ -41,10 +40,11 @@ def people(box: Box) -> None:
         box.insert_source("notes", number, body=f"Note of {number}")
 
 
-def test_ten_kills_in_a_life_in_which_activities_vanish(box, url, tmp_path):
+@pytest.mark.parametrize("seed", [21, 22])
+def test_ten_kills_in_a_life_in_which_activities_vanish(box, url, tmp_path, seed):
     workers = Workers(box, url, tmp_path, QUICK)
-    box.reset(**SCENARIO, seed=SEED)
-    life = Life(box, workers, SEED, deletes=True)
+    box.reset(**SCENARIO, seed=seed)
+    life = Life(box, workers, seed, deletes=True)
     while life.kills < 10:
         life.edit()
         life.kill()

@@ -17,7 +17,7 @@ from tasks.transport import Transport
 from tests.support.pacing import Service, flood, now, quota, run, seeded
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     base=st.floats(0, 2),
     jitter=st.floats(0, 2),

@@ -143,9 +143,9 @@ class Command:
             if not name.startswith(("VOIPSYNC_", "PREFECT_", "VOIPSTUDIO_", "HIGHLEVEL_"))
         }
         whole = {**inherited, **self.env, **env}
-        for path in (out, err):
-            path.touch()
         if not alone:
+            for path in (out, err):
+                path.touch()
             files = (terminal or os.devnull, str(out), str(err))
             return Running(
                 fork([*arguments], cwd=self.folder, env=whole, files=files, before=before), out, err

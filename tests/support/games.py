@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tasks.errors import VoipsyncError
+from tasks.engine.choose import Refused
+from tasks.errors import ConfigurationError, VoipsyncError
 from tasks.settings import ENTITIES
 from tests.support.accounts import backfill, retry, sync
 from tests.support.dying import dying, is_crash
@@ -64,6 +65,7 @@ class Game(RuleBasedStateMachine):
         self.runs = []
         self.plan = None
         self.undone = False
+        self.refusing = False
         for _ in range(2):
             self.somebody_new_comes()
         self.run()
@@ -225,6 +227,7 @@ class Game(RuleBasedStateMachine):
         after=st.integers(0, 6),
     )
     def questions_are_refused(self, service, status, count, after):
+        self.refusing = True
         self.box.fault("status", service=service, method="GET", status=status, count=count, after=after)
 
     @rule()
@@ -286,7 +289,11 @@ class Game(RuleBasedStateMachine):
         try:
             with dying(*death) if death else nullcontext():
                 report = asyncio.run(work())
+        except (ConfigurationError, Refused):
+            return None
         except VoipsyncError:
+            if not self.refusing:
+                raise
             return None
         except BaseException as error:
             if not is_crash(error):
@@ -305,7 +312,8 @@ class Game(RuleBasedStateMachine):
         if not hasattr(self, "folder"):
             return
         self.box.clear_faults()
-        self.a_retry(None)  # what was refused often is tried by a plain run after a while only
+        if self.refusing:
+            self.a_retry(None)  # what was refused often is tried by a plain run after a while only
         report = None
         for _ in range(4):
             report = self.run(mode="full" if self.undone else "incremental")
