@@ -63,6 +63,17 @@ def test_saving_again_overwrites_every_field_and_adds_no_row(database):
     )
 
 
+def test_what_is_saved_again_is_compiled_to_sql_once(database):
+    compiled = {}
+
+    def thrice(connection):
+        for _ in range(3):
+            records.save(connection.execution_options(compiled_cache=compiled), [FULL])
+
+    database.now_do(thrice)
+    assert len(compiled) == 1
+
+
 def test_an_absent_value_is_null_and_an_empty_one_is_kept(database):
     save(database, make("1"), make("2", content={}))
     with_content = select(tables.records.c.source_id).where(tables.records.c.content.is_not(None))
