@@ -190,6 +190,13 @@ class Box:
         """The largest number of requests ever seen in one sliding window of a location."""
         return int(self.counters()["highlevel"]["peaks"][location or self.location_id])
 
+    def wait(self, requests: int, seconds: float) -> int:
+        """Wait until HighLevel has had so many requests, or for so long; return how many it has had.
+
+        Only where the sandbox runs in another process.
+        """
+        return int(self.perform("GET", "until", {"requests": requests, "seconds": seconds}))
+
     def record(self, *, on: bool = True) -> None:
         """Switches the recording of requests."""
         self.options(voipstudio={"record": on}, highlevel={"record": on})

@@ -9,6 +9,7 @@ method noun     does
 GET    info     credentials and ids (see ``scenario.begin``), CPU seconds of the process
 GET    state    what a service holds: ``service``, ``entity`` (all when absent), ``location``
 GET    counters requests, statuses, operations, writes, 429s and window peaks; DELETE starts anew
+GET    until    HighLevel's count of requests, over HTTP once it is ``requests`` or after ``seconds``
 GET    requests the recorded requests of both services in order; DELETE forgets them
 GET    faults   the rules; POST adds one (fields of ``faults.Fault``); DELETE removes ``id`` or all
 GET    options  what can be switched; POST switches (``voipstudio``, ``highlevel``, ``location``)
@@ -26,24 +27,27 @@ POST   reset    a new scenario (fields of ``scenario.Scenario``); credentials of
 
 from __future__ import annotations
 
+import asyncio
+import json
 import resource
+import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request, Response
-
-from sandbox import control_items, seed, seed_location
+from sandbox import asgi, control_items, seed, seed_location
 from sandbox.scenario import Scenario, begin, set_fields
-from sandbox.wire import Json, Row, encode
+from sandbox.wire import Json, Reply, Row
 from sandbox.world import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.asgi import Receive, Scope, Send
     from sandbox.gate import Service
     from sandbox.highlevel import HighLevel
     from sandbox.voipstudio import VoipStudio
 
+PREFIX = "/_sandbox"
 LOCATION_OPTIONS = ("allow_duplicates", "active", "timezone", "country", "priority")
 LIMIT_OPTIONS = ("burst", "interval", "daily", "used_today")
 
@@ -61,6 +65,7 @@ class Control:
             ("GET", "state"): lambda payload: control_items.state(voipstudio, highlevel, payload),
             ("GET", "counters"): self._counters,
             ("DELETE", "counters"): self._forget_counters,
+            ("GET", "until"): lambda _payload: self.highlevel.journal.requests,
             ("GET", "requests"): self._requests,
             ("DELETE", "requests"): self._forget_requests,
             ("GET", "faults"): self._faults,
@@ -93,21 +98,25 @@ class Control:
         with self.voipstudio.lock, self.highlevel.lock:
             return action(payload or {})
 
-    def router(self) -> APIRouter:
-        """The actions as HTTP routes."""
-        router = APIRouter(prefix="/_sandbox")
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The actions over HTTP."""
+        call = await asgi.read(scope, receive)
+        if call is None:
+            return
+        try:
+            given: Row = {name: call.one(name) for name in call.query}
+            payload = json.loads(call.raw) if call.raw else given
+            if call.path == f"{PREFIX}/until":
+                await self._until(int(payload["requests"]), float(payload["seconds"]))
+            status, answer = 200, self.perform(call.method, call.path.removeprefix(f"{PREFIX}/"), payload)
+        except (KeyError, ValueError, TypeError) as error:
+            status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
+        await asgi.send(Reply(status, answer), {}, send)
 
-        async def act(noun: str, request: Request) -> Response:
-            has_body = request.method in ("POST", "PATCH") and await request.body()
-            payload = await request.json() if has_body else dict(request.query_params)
-            try:
-                status, answer = 200, self.perform(request.method, noun, payload)
-            except (KeyError, ValueError, TypeError) as error:
-                status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
-            return Response(encode(answer), status, media_type="application/json")
-
-        router.add_api_route("/{noun}", act, methods=["GET", "POST", "PATCH", "DELETE"], response_model=None)
-        return router
+    async def _until(self, requests: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self.highlevel.journal.requests < requests and time.monotonic() < until:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.002)
 
     def _info(self, _payload: Row) -> Json:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
+from sandbox import asgi
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.wire import Call, Json, Refusal, Reply, Row
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from sandbox.asgi import Receive, Scope, Send
 
 GARBAGE = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/html\r\n"
@@ -111,7 +111,7 @@ class Gate:
         journal.in_flight += 1
         journal.peak_in_flight = max(journal.peak_in_flight, journal.in_flight)
         try:
-            call = await _read(scope, receive)
+            call = await asgi.read(scope, receive)
             if call is None:
                 return
             with service.lock:
@@ -138,7 +138,7 @@ class Gate:
             else:
                 self._note(call, reply.status)
             extra = service.extra_headers(call) if reply.status < 500 else {}  # noqa: PLR2004
-            await _send(reply, {"Date": formatdate(service.clock.now(), usegmt=True), **extra}, send)
+            await asgi.send(reply, {"Date": formatdate(service.clock.now(), usegmt=True), **extra}, send)
         finally:
             journal.in_flight -= 1
 
@@ -210,41 +210,6 @@ class Gate:
         elif isinstance(body, str):
             body = body.encode()
         return Reply(status, body or None, headers)
-
-
-async def _read(scope: Scope, receive: Receive) -> Call | None:
-    """Read a request; None where its sender went before all of it was there: no server acts on a part."""
-    raw = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        raw += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    query = scope["query_string"]
-    return Call(
-        method=scope["method"],
-        path=scope["path"],
-        query=parse_qs(query.decode("latin-1"), keep_blank_values=True) if query else {},
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-        raw=raw,
-    )
-
-
-async def _send(reply: Reply, extra: dict[str, str], send: Send) -> None:
-    body = reply.payload()
-    headers = [(b"content-length", b"%d" % len(body))]
-    if isinstance(reply.body, bytes):
-        headers.append((b"content-type", b"text/html; charset=utf-8"))
-    elif reply.body is not None:
-        headers.append((b"content-type", b"application/json; charset=utf-8"))
-    for source in (extra, reply.headers):
-        headers.extend((name.lower().encode(), value.encode()) for name, value in source.items())
-    if reply.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        headers = headers[1:]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _cut(scope: Scope, data: bytes) -> None:

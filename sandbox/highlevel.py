@@ -10,8 +10,6 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
-
 from sandbox import (
     highlevel_calendars,
     highlevel_children,
@@ -21,13 +19,12 @@ from sandbox import (
     highlevel_oauth,
     highlevel_search,
 )
-from sandbox.gate import Gate, Service
+from sandbox.gate import Service
 from sandbox.highlevel_rules import bad_request, forbidden, unauthorized, unprocessable
 from sandbox.wire import Call, Json, Operation, Refusal, Reply, Router
 from sandbox.world import Ids, Location, Options, Refresh, Token
 
 if TYPE_CHECKING:
-    from sandbox.control import Control
     from sandbox.wire import Row
 
 KNOWN_VERSIONS = ("v3", "2023-02-21", "2021-07-28", "2021-04-15")
@@ -202,12 +199,3 @@ def _refuse_unstorable(value: Json) -> None:
             _refuse_unstorable(item)
     elif isinstance(value, str) and ("\0" in value or any(0xD800 <= ord(c) < 0xE000 for c in value)):  # noqa: PLR2004
         raise bad_request("Bad control character in string literal in JSON")
-
-
-def create_app(state: HighLevel, control: Control | None = None) -> FastAPI:
-    """The ASGI application over this state, with the control API where one is given."""
-    app = FastAPI(title="HighLevel (sandbox)", docs_url=None, redoc_url=None, openapi_url=None)
-    if control is not None:
-        app.include_router(control.router())
-    app.mount("/", Gate(state))
-    return app

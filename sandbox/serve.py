@@ -35,14 +35,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox import highlevel, voipstudio
 from sandbox.client import Box
-from sandbox.control import Control
+from sandbox.control import PREFIX, Control
+from sandbox.gate import Gate
 from sandbox.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starlette.types import Receive, Scope, Send
-
+    from sandbox.asgi import App, Receive, Scope, Send
     from sandbox.wire import Row
 
 LOOPBACK = "127.0.0.1"
@@ -105,15 +105,18 @@ class Servers:
         self.voipstudio = voipstudio.VoipStudio()
         self.highlevel = highlevel.HighLevel()
         self.control = Control(self.voipstudio, self.highlevel, scenario)
-        apps = (
-            voipstudio.create_app(self.voipstudio, self.control),
-            highlevel.create_app(self.highlevel, self.control),
-        )
         self._sockets = [_listen(port) for port in ports]
-        self._servers = [_Server(_config(app)) for app in apps]
+        self._servers = [_Server(_config(self._app(Gate(service)))) for service in self.control.services]
         addresses = [f"http://{LOOPBACK}:{item.getsockname()[1]}" for item in self._sockets]
         self.voipstudio_url = addresses[0] + voipstudio.PREFIX
         self.highlevel_url = addresses[1]
+
+    def _app(self, gate: Gate) -> App:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            serve = self.control.serve if scope["path"].startswith(PREFIX) else gate
+            await serve(scope, receive, send)
+
+        return app
 
     @property
     def started(self) -> bool:
@@ -149,11 +152,11 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _config(app: Any) -> uvicorn.Config:  # noqa: ANN401 - an ASGI application
+def _config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app, http=Protocol, ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="critical",
-        access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=1,
-        timeout_keep_alive=75,
+        access_log=False, proxy_headers=False, server_header=False, date_header=False,
+        timeout_graceful_shutdown=1, timeout_keep_alive=75,
     )  # fmt: skip
 
 

@@ -12,10 +12,8 @@ import json
 import random
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-
 from sandbox import voipstudio_access, voipstudio_gateway
-from sandbox.gate import Gate, Service
+from sandbox.gate import Service
 from sandbox.source import STREAMS, WRITABLE, Printer, Source, SourceOptions
 from sandbox.voipstudio_access import Access
 from sandbox.voipstudio_errors import error
@@ -25,7 +23,6 @@ from sandbox.wire import Call, Json, Operation, Reply, Router, Row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.control import Control
 
 PREFIX = "/v1.2/voipstudio"
 
@@ -227,12 +224,3 @@ OPERATIONS = [
         for stream in STREAMS
     ),
 ]
-
-
-def create_app(state: VoipStudio, control: Control | None = None) -> FastAPI:
-    """The ASGI application over this state, with the control API where one is given."""
-    app = FastAPI(title="VoIPstudio (sandbox)", docs_url=None, redoc_url=None, openapi_url=None)
-    if control is not None:
-        app.include_router(control.router())
-    app.mount("/", Gate(state))
-    return app
