@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 from deployments.automations import EACH_FAILURE, FLOWS, HEARTBEAT_SECONDS, automations
 from deployments.bootstrap import POOL
 from flows.cli_run import PREFECT
+from tests.support.forking import execute
 
 PROJECT = Path(__file__).parents[2]
 KEYS: dict[str, set[str]] = {
@@ -102,26 +101,22 @@ def test_the_account_is_written_once() -> None:
 LOADS = """\
 import json, sys
 from prefect.flows import load_flow_from_entrypoint
-for one in json.load(sys.stdin):
+for one in json.loads(sys.argv[1]):
     flow = load_flow_from_entrypoint(one["entrypoint"], use_placeholder_flow=False)
     flow.validate_parameters(one["parameters"])
     print(flow.name)
 """
 
 
-def test_every_deployment_loads_and_takes_its_parameters(deployments: list[dict[str, Any]]) -> None:
+def test_every_deployment_loads_and_takes_its_parameters(
+    deployments: list[dict[str, Any]], tmp_path: Path
+) -> None:
     """In a process of its own: loading by file puts that file's folder in front of ``sys.path``."""
+    out = tmp_path / "loads.out"
 
-    def loaded(given: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", LOADS],
-            input=json.dumps(given),
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def loaded(given: list[dict[str, Any]]) -> int:
+        nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+        return execute(LOADS, json.dumps(given), out=out, cwd=PROJECT, **nowhere).wait(60)
 
     given = [
         {
@@ -130,10 +125,9 @@ def test_every_deployment_loads_and_takes_its_parameters(deployments: list[dict[
         }
         for one in deployments
     ]
-    done = loaded(given)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [Path(one["entrypoint"].partition(":")[0]).stem for one in given]
+    assert loaded(given) == 0, out.with_suffix(".err").read_text(encoding="utf-8")
+    names = out.read_text(encoding="utf-8").split()
+    assert names == [Path(one["entrypoint"].partition(":")[0]).stem for one in given]
     given[0]["parameters"] = {**given[0]["parameters"], "options": {"mood": "incremental"}}
-    refused = loaded(given[:1])
-    assert refused.returncode != 0
-    assert "options.mood" in refused.stderr
+    assert loaded(given[:1]) != 0
+    assert "options.mood" in out.with_suffix(".err").read_text(encoding="utf-8")

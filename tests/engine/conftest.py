@@ -16,12 +16,24 @@ from sandbox.serve import Sandbox
 EMPTY = {"contacts": 0, "burst": 5000}
 
 
-@pytest.fixture(scope="module")
-def running_box(request: pytest.FixtureRequest) -> Iterator[Box]:
-    """In a thread; where the module has a ``SCENARIO``, whose runs are processes, in one of its own."""
-    scenario = getattr(request.module, "SCENARIO", None)
-    with Sandbox.process(**scenario) if scenario else Sandbox.threaded(**EMPTY) as box:
+@pytest.fixture(scope="session")
+def threaded_box() -> Iterator[Box]:
+    with Sandbox.threaded(**EMPTY) as box:
         yield box
+
+
+@pytest.fixture(scope="session")
+def process_box() -> Iterator[Box]:
+    with Sandbox.process(**EMPTY) as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def running_box(request: pytest.FixtureRequest) -> Box:
+    """In a thread; where the module has a ``SCENARIO``, whose runs are processes, in one of its own."""
+    kind = "process" if hasattr(request.module, "SCENARIO") else "threaded"
+    box: Box = request.getfixturevalue(f"{kind}_box")
+    return box
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_killed_again_and_again_with_live_syncs_in_between(box, url, tmp_path, s
             live = workers.start(only=["contacts"])
             wait_for(box, live, rng.randint(1, 15))
             kills += rng.random() < 0.5 and live.kill()
-            live.process.join(20)
+            live.end(20)
     assert kills >= 3
     assert begin(workers).end() == 0
     assert workers.start().end() == 0

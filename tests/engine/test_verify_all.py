@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 
 import pytest
 from sqlalchemy import update
 
 from sandbox.serve import Sandbox
-from tasks.engine.verify import open_verification, verify_once
+from tasks.engine.verify import open_verification
 from tasks.errors import Fatal
 from tasks.identity.directory import dialled
 from tasks.ledger import lease, migrate, records
@@ -18,11 +17,10 @@ from tasks.ledger.database import opened
 from tasks.ledger.records import Record
 from tasks.ledger.tables import leases
 from tasks.options import VerifyOptions
-from tasks.settings import Settings
 from tests.engine.test_identity import person, there
-from tests.support.accounts import KEY, TOKEN, settings_of, sync
+from tests.support.accounts import settings_of, sync
 from tests.support.verifying import deviations, told, verify, verify_all
-from tests.support.workers import FORKS
+from tests.support.workers import Workers
 
 SEARCH, GET = "search-contacts", "get-contact"
 MANY = 15_000
@@ -171,20 +169,17 @@ async def test_fields_that_the_search_does_not_show_are_named(box, url):
 # stopped, killed, gone on with
 
 
-async def test_a_killed_one_is_gone_on_with(box, url):
+async def test_a_killed_one_is_gone_on_with(box, url, tmp_path):
     box.reset(contacts=110, burst=500, interval=1.0, activities=False)
     box.insert_source("notes", 1, body="called")
     await sync(box, url)
     box.options(highlevel={"latency": 0.01})
-    settings = settings_of(box, url).model_dump(mode="json")
-    child = FORKS.Process(target=_verify, args=(settings, {KEY: box.api_key, TOKEN: box.token}), daemon=True)
     box.reset_counters()
-    child.start()
-    while asked(box).get("list-notes", 0) < 60 and child.is_alive():
+    workers = Workers(box, url, tmp_path, {})
+    worker = workers.start(trouble={"verify": {"scope": "all", "only": ["notes"]}})
+    while asked(box).get("list-notes", 0) < 60 and worker.running:
         await asyncio.sleep(0.002)
-    child.kill()
-    child.join(20)
-    assert child.exitcode == -9
+    assert worker.kill()
     before = asked(box)["list-notes"]
     with opened(url) as database:
         database.now_do(lambda connection: connection.execute(update(leases).values(expires_at=0.0)))
@@ -214,10 +209,3 @@ async def test_it_lets_a_sync_go_first(box, url, monkeypatch):
     ended.append(("sync", report.status))
     await verifying
     assert ended == [("sync", "ok"), ("verify", "ok")]
-
-
-def _verify(settings, environment):
-    """In a process of its own."""
-    os.environ.update(environment)
-    options = VerifyOptions(scope="all", only=("notes",))
-    asyncio.run(verify_once("acme", options, Settings(**settings)))

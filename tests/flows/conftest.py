@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from sandbox.serve import Sandbox
 from tests.support.command import Command, Ran
+from tests.support.forking import execute
 
 START_SECONDS = 90
 
@@ -30,11 +33,35 @@ leader=$1; shift
 """Runs a server in the background, in a group of its own, for as long as another process lives."""
 
 
+UPGRADE = """
+from prefect.cli import app
+app()
+"""
+
+
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> str:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that a server of Prefect's need not bring up first, for seconds; made once for all."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home, env = shared / "prefect-database", {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "prefect.db").exists():
+            options = ("server", "database", "upgrade", "-y")
+            made = execute(UPGRADE, *options, out=home / "said", PREFECT_HOME=str(home), **env)
+            assert made.wait(START_SECONDS) == 0, (home / "said").read_text(encoding="utf-8")
+    return home / "prefect.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> str:
     """The address of a Prefect server's API, for this process: several would lock each other's database."""
     home = tmp_path_factory.getbasetemp() / "prefect"
     home.mkdir()
+    shutil.copy(prefect_database, home)
     return _start_prefect(home, os.getpid())
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,10 +17,15 @@ import yaml
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import KEY, Command, Ran
+from tests.support.forking import execute
 from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 PROJECT = Path(__file__).parents[2]
+DEPLOY = """
+from prefect.cli import app
+app()
+"""
 MOST_TASK_RUNS = 200
 """Per flow run: Prefect's server loses track of more."""
 STAGES = {"prepare", "extract", "transform", "load", "finish", "report"}
@@ -213,25 +216,15 @@ def test_a_task_run_is_a_chunk(sound: Story, prefect_api: str, command: Make, ap
 
 
 def test_the_deployments_are_accepted(prefect_api: str, api: Api, tmp_path: Path) -> None:
-    env = {"PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path), "PREFECT_API_URL": prefect_api}
-    env |= {"PWD": str(PROJECT), "PREFECT_HOME": str(tmp_path)}
+    env = {"HOME": str(tmp_path), "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path)}
+    env |= {"PWD": str(PROJECT)}
     file = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
     there = [one for one in file["deployments"] if (PROJECT / one["entrypoint"].partition(":")[0]).exists()]
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({**file, "deployments": there}), encoding="utf-8")
     api.client.post("/work_pools/", json={"name": "voipsync", "type": "process"})
-    done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("prefect"), "--no-prompt", "deploy", "--all"),
-            *("--prefect-file", tmp_path / "prefect.yaml"),
-        ],
-        cwd=PROJECT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    out, options = tmp_path / "deploy.out", ("--prefect-file", str(tmp_path / "prefect.yaml"))
+    deploying = execute(DEPLOY, "--no-prompt", "deploy", "--all", *options, out=out, cwd=PROJECT, **env)
+    assert deploying.wait(90) == 0, out.read_text() + out.with_suffix(".err").read_text()
     made = {(one["entrypoint"].rpartition(":")[2], one["name"]): one for one in api.filter("deployments")}
     assert {(one["entrypoint"].rpartition(":")[2], one["name"]) for one in there} <= set(made)
     deployment = made["sync", "sync"]

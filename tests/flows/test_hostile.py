@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -144,8 +145,11 @@ def faults(box: Box, *secrets: str) -> None:
 
 
 @contextmanager
-def prefect_server(made: Command) -> Iterator[None]:
+def prefect_server(made: Command, database: Path) -> Iterator[None]:
     """A Prefect server of the command's own, as loud as it."""
+    home = Path(made.env["PREFECT_HOME"])
+    home.mkdir()
+    shutil.copy(database, home)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -211,7 +215,7 @@ def tell(story: Story, receiver: Receiver) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(command: Callable[..., Command]) -> Iterator[Story]:
+def story(command: Callable[..., Command], prefect_database: Path) -> Iterator[Story]:
     with Sandbox.threaded(contacts=10, burst=5000) as box, receiving() as receiver:
         made = command("acme")
         debug = "DEBUG"
@@ -234,7 +238,7 @@ def story(command: Callable[..., Command]) -> Iterator[Story]:
         people(box)
         faults(box, box.token, box.api_key)
 
-        with prefect_server(made):
+        with prefect_server(made, prefect_database):
             tell(story, receiver)
         yield story
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from tasks.errors import LedgerUnavailable
 from tasks.ledger import migrate
 from tasks.ledger.database import Database, opened
 from tasks.ledger.tables import metadata
+from tests.support.forking import at_once
 
 ROOT = Path(__file__).parents[2]
 UPGRADE = """
@@ -22,8 +21,6 @@ import sys
 from tasks.ledger import migrate
 from tasks.ledger.database import opened
 with opened(sys.argv[1]) as database:
-    print("ready", flush=True)
-    sys.stdin.readline()
     print(database.now_do(migrate.upgrade))
 """
 
@@ -86,26 +83,6 @@ def test_a_ledger_of_a_newer_version_is_left_alone(database):
     assert database.now_look(migrate.level) == "9999"
 
 
-def test_processes_that_upgrade_at_once_all_succeed(ledger_url):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", UPGRADE, ledger_url],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    try:
-        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
-        for process in processes:
-            process.stdin.write("\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert sorted(answer for answer, _ in answers) == ["False\n", "False\n", "True\n"], answers
+def test_processes_that_upgrade_at_once_all_succeed(ledger_url, tmp_path):
+    answers = at_once(UPGRADE, ledger_url, processes=3, folder=tmp_path)
+    assert sorted(answers) == ["False\n", "False\n", "True\n"]

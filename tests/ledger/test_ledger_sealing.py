@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import multiprocessing
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from tasks.ledger import key_file
 from tasks.ledger.columns import Sealed, SealedJson
 from tasks.ledger.sealing import MARK, Key, Sealer, bind, bound
 from tasks.settings import State
+from tests.support.forking import at_once
 
 PHRASE = "correct horse battery staple"
 OTHER = "another sixteen characters"
@@ -153,17 +153,18 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     assert key_file.located(State(key_file="~/here")) == tmp_path / "here"
 
 
-def made(path, barrier):
-    barrier.wait()
-    return key_file.read_or_make(path)
+READ_OR_MAKE = """
+import sys
+from pathlib import Path
+from tasks.ledger import key_file
+print(key_file.read_or_make(Path(sys.argv[1])))
+"""
 
 
 def test_processes_that_start_at_once_end_with_one_key(tmp_path):
-    with multiprocessing.get_context("spawn").Manager() as manager:
-        barrier = manager.Barrier(4)
-        with multiprocessing.get_context("spawn").Pool(4) as pool:
-            found = pool.starmap(made, [(tmp_path / "keys" / "key", barrier)] * 4)
-    assert len({tuple(keys) for keys in found}) == 1
+    found = at_once(READ_OR_MAKE, str(tmp_path / "keys" / "key"), processes=4, folder=tmp_path)
+    assert len(set(found)) == 1
+    assert found[0].strip() == str(key_file.read_or_make(tmp_path / "keys" / "key"))
 
 
 def test_threads_that_start_at_once_end_with_one_key(tmp_path):

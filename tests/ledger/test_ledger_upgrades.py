@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -20,8 +17,8 @@ from tasks.errors import LedgerUnavailable
 from tasks.ledger import migrate, records
 from tasks.ledger.database import opened
 from tasks.ledger.records import Record
+from tests.support.forking import execute
 
-ROOT = Path(__file__).parents[2]
 REVISIONS = [one.revision for one in ScriptDirectory(str(migrate.SCRIPTS)).walk_revisions()]
 NEXT = """
 import sqlalchemy as sa
@@ -192,9 +189,8 @@ def test_a_table_in_use_is_not_waited_for_long(database, ledger_url, newer, monk
         assert database.now_do(migrate.upgrade) is True
 
 
-def test_an_upgrade_that_is_killed_leaves_nothing_and_is_done_by_the_next(ledger_url):
-    killed = subprocess.run([sys.executable, "-c", DIES, ledger_url], cwd=ROOT, check=False)
-    assert killed.returncode == -signal.SIGKILL
+def test_an_upgrade_that_is_killed_leaves_nothing_and_is_done_by_the_next(ledger_url, tmp_path):
+    assert execute(DIES, ledger_url, out=tmp_path / "killed").wait(60) == -signal.SIGKILL
     with opened(ledger_url) as database:
         assert database.now_look(lambda c: inspect(c).get_table_names()) == []
         assert database.now_do(migrate.upgrade) is True

@@ -1,30 +1,34 @@
-"""The ``voipsync`` command without the seconds of importing: forked from a process that has imported already.
+"""The ``voipsync`` command, and other programs of tests, without the seconds of importing.
 
-Run as a script this is that process: ``forking.py SOCKET MODULE ...`` imports the modules and then becomes
-whatever command it is told, in a child each; it ends with its standard input. What a command can tell a fork
-from a start of its own by is not tested this way: `Command` starts Python itself where that matters.
+They are forked from a process that has imported already. Run as a script this is that process: ``forking.py
+FOLDER LEADER MODULE ...`` imports the modules and then becomes whatever command it is told, in a child each;
+it ends with its leader, which is pytest, and removes its folder. All test processes of one pytest share it.
+
+What a command can tell a fork from a start of its own by is not tested this way: `Command` starts Python
+itself where that matters.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
+import contextlib
+import fcntl
 import gc
 import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
-ENGINE = ("httpcore", "anyio._backends._asyncio", "encodings.idna", "tzdata", "alembic.command", "pandas")
-"""What an engine imports once it works."""
 PLAIN = (
     "flows.cli",
     "flows.terminal",
@@ -32,7 +36,15 @@ PLAIN = (
     "tasks.engine.vault",
     "tasks.engine.doctor",
     "rich._emoji_codes",
-    *ENGINE,
+    "tests.engine.engine_process",
+    # what an engine imports once it works
+    "httpcore",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "psycopg",
+    "tzdata",
+    "alembic.command",
+    "pandas",
 )
 PREFECT = (
     *PLAIN,
@@ -45,6 +57,11 @@ PREFECT = (
 )
 """What is imported beforehand, for commands that must not need Prefect and for those that run flows."""
 START_SECONDS = 60
+TOGETHER_SECONDS = 0.3
+"""By when several processes have been forked."""
+_parents: list[subprocess.Popen[bytes]] = []
+"""What this process has started and never waits for."""
+SOCKET = "socket"
 
 
 class Forked:
@@ -73,7 +90,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -92,61 +110,85 @@ def fork(
     The files, or terminals, are its standard input, output and error output.
     """
     job = {"arguments": arguments, "cwd": str(cwd), "env": env, "files": files, "before": before}
-    wire = socket.socket(socket.AF_UNIX)
-    wire.connect(_parent(prefect="PREFECT_API_URL" in env))
+    wire = _connected(prefect="PREFECT_API_URL" in env)
     wire.sendall(json.dumps(job).encode() + b"\n")
     return Forked(wire)
 
 
-@functools.cache
-def _parent(*, prefect: bool) -> str:
-    """The socket of a process that has imported; it lives as long as this one."""
-    folder = tempfile.TemporaryDirectory(prefix="voipsync-fork-")
-    place = f"{folder.name}/socket"
+def execute(program: str, *arguments: str, out: Path, cwd: Path | None = None, **env: str) -> Forked:
+    """Start a program of a test's; what it prints goes to a file, and to one beside it what is wrong."""
+    files = (os.devnull, str(out), str(out.with_suffix(".err")))
+    before = f"{program}\nimport sys\nsys.exit()"
+    return fork([*arguments], cwd=cwd or out.parent, env={**os.environ, **env}, files=files, before=before)
+
+
+def at_once(program: str, *arguments: str, processes: int, folder: Path) -> list[str]:
+    """Run a program in several processes from the same instant on; return what each printed."""
+    wait = f"import time\ntime.sleep(max(0.0, {time.time() + TOGETHER_SECONDS} - time.time()))\n"
+    outs = [folder / f"{number}.out" for number in range(processes)]
+    started = [execute(wait + program, *arguments, out=out) for out in outs]
+    assert [one.wait(60) for one in started] == [0] * processes
+    return [out.read_text(encoding="utf-8") for out in outs]
+
+
+def _connected(*, prefect: bool) -> socket.socket:
+    """A connection to the process that has imported, which is started where it is not there."""
+    leader = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"voipsync-fork-{leader}-{'prefect' if prefect else 'plain'}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    wire = socket.socket(socket.AF_UNIX)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            wire.connect(str(folder / SOCKET))
+        except (FileNotFoundError, ConnectionRefusedError):
+            _start(folder, leader, PREFECT if prefect else PLAIN)
+            wire.connect(str(folder / SOCKET))
+    return wire
+
+
+def _start(folder: Path, leader: int, modules: tuple[str, ...]) -> None:
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "VOIPSYNC_"))
     }
-    env |= {"PREFECT_HOME": folder.name, "PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}
+    env |= {"PREFECT_HOME": str(folder), "PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}
     child = subprocess.Popen(
-        [sys.executable, __file__, place, *(PREFECT if prefect else PLAIN)],
-        cwd=folder.name,
+        [sys.executable, __file__, str(folder), str(leader), *modules],
+        cwd=folder,
         env=env,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-
-    def end() -> None:
-        child.communicate()
-        folder.cleanup()
-
-    atexit.register(end)
+    _parents.append(child)
     assert child.stdout is not None
-    if not select.select([child.stdout], [], [], START_SECONDS)[0] or not child.stdout.readline():
-        raise TimeoutError("the process that commands are forked from did not start")
-    return place
+    with child.stdout as said:
+        if not select.select([said], [], [], START_SECONDS)[0] or not said.readline():
+            raise TimeoutError("the process that commands are forked from did not start")
 
 
-def _serve(place: str) -> dict[str, Any]:
+def _serve(folder: Path, leader: int) -> dict[str, Any]:
     """Fork a supervisor for each request, and that one the command; return, in it, what it is to be."""
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(place)
+    listener.bind(str(folder / SOCKET))
     listener.listen(64)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     gc.collect()
     gc.freeze()
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener], [], [], 1.0)
         while _ended():
             pass
-        if listener not in ready:
+        if ready:
+            wire, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                return _supervise(wire)
+            wire.close()
+        elif not Path(f"/proc/{leader}").exists():
+            shutil.rmtree(folder)
             sys.exit(0)
-        wire, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            return _supervise(wire)
-        wire.close()
 
 
 def _ended() -> bool:
@@ -174,7 +216,7 @@ def _become(job: dict[str, Any]) -> None:
     os.setsid()
     os.chdir(job["cwd"])
     for number, path in enumerate(job["files"]):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.environ.clear()
     os.environ.update(job["env"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -191,6 +233,7 @@ def _become(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import, wait, and be a command."""
+    folder, leader, *modules = sys.argv[1:]
     code: Any = 1
 
     def leave() -> None:
@@ -201,10 +244,10 @@ def main() -> None:
 
     atexit.register(leave)  # what is registered first is called last
     sys.path[0] = str(PROJECT)
-    for name in sys.argv[2:]:
+    for name in modules:
         importlib.import_module(name)
     try:
-        _become(_serve(sys.argv[1]))
+        _become(_serve(Path(folder), int(leader)))
         importlib.import_module("flows.cli").main()
     except SystemExit as ended:
         code = ended.code or 0

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,13 @@ from tasks.highlevel.oauth import Grant
 from tasks.settings import Settings, State
 from tasks.transport import Transport
 from tests.support.accounts import KEY, TOKEN, settings_of
-from tests.support.workers import FORKS, Worker
+from tests.support.forking import execute
+from tests.support.workers import Worker
 
 SECRET = "VOIPSYNC_TEST_CLIENT_SECRET"
 STEPS = ("asked", "answered", "saved")
 """Where a renewal may die: before its request, before the answer is saved, before the token is used."""
+USE = "from tests.support.renewing import use\nuse()"
 
 
 def oauth_settings(box: Box, url: str, folder: Path, *, version: str = "v3", **oauth: Any) -> Settings:
@@ -75,9 +78,7 @@ def start(box: Box, settings: Settings, told: Path, *, at: float = 0.0, dies: st
         "at": at,
         "dies": dies,
     }
-    process = FORKS.Process(target=_work, args=(job, str(told)), daemon=True)
-    process.start()
-    return Worker(process, told)
+    return Worker(execute(USE, json.dumps(job), out=told), told)
 
 
 def two_at_once(box: Box, settings: Settings, folder: Path, number: int) -> None:
@@ -91,9 +92,12 @@ def two_at_once(box: Box, settings: Settings, folder: Path, number: int) -> None
     assert (rotations(box) - before, first["token"]) == (1, _digest(kept(settings).token))
 
 
-def _work(job: dict[str, Any], told: str) -> None:
+def use() -> None:
+    """Do the job that the command line names, and print what came of it."""
+    job = json.loads(sys.argv[1])
     os.environ.update(job["environment"])
-    Path(told).write_text(json.dumps(asyncio.run(_use(Settings(**job["settings"]), job["at"], job["dies"]))))
+    said = asyncio.run(_use(Settings(**job["settings"]), job["at"], job["dies"]))
+    sys.stdout.write(json.dumps(said) + "\n")
 
 
 async def _use(settings: Settings, at: float, dies: str) -> dict[str, Any]:

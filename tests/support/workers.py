@@ -1,22 +1,18 @@
-"""Engine processes to be killed, forked from one that has imported everything (its only thread forks)."""
+"""Engine processes to be killed, forked from one that has imported everything."""
 
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
-import resource
-import sys
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from sandbox.client import Box
 from tests.support.accounts import KEY, TOKEN, settings_of
-from tests.support.forking import ENGINE
+from tests.support.forking import Forked, execute
 
 QUICK: dict[str, Any] = {
     "destination": {
@@ -26,36 +22,34 @@ QUICK: dict[str, Any] = {
     }
 }
 """Settings of an account of a sandbox that allows 400 requests in 0.3 seconds."""
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.engine.engine_process", *ENGINE])
+STEP_SECONDS = 0.05
+ENGINE = "from tests.engine.engine_process import main\nmain()"
 
 
 @dataclass(slots=True)
 class Worker:
     """One engine process."""
 
-    process: BaseProcess
+    process: Forked
     told: Path
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self.process.is_alive()
+        return self.process.poll() is None
 
     def kill(self) -> bool:
         """SIGKILL; tell whether it was still running."""
         self.process.kill()
-        self.process.join(20)
-        return self.process.exitcode == -9
+        return self.process.wait(20) == -9
 
     def end(self, seconds: float = 60.0) -> int:
         """Wait for its end; return the exit code."""
-        self.process.join(seconds)
-        code = self.process.exitcode
-        if code is None:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
             self.kill()
-            raise TimeoutError(f"an engine process did not end within {seconds} s")
-        return code
+            raise
 
     @property
     def report(self) -> dict[str, Any]:
@@ -79,13 +73,11 @@ class Workers:
         self.number += 1
         told = self.folder / f"worker-{self.number}.json"
         job = {**job_of(self.box, self.url, options, **self.sections), **(trouble or {})}
-        process = FORKS.Process(target=_work, args=(job, str(told)), daemon=True)
-        process.start()
-        return Worker(process, told)
+        return Worker(execute(ENGINE, json.dumps(job), out=told), told)
 
 
 def job_of(box: Box, url: str, options: Mapping[str, Any], **sections: Any) -> dict[str, Any]:
-    """The argument of ``engine_process``."""
+    """The argument of `tests.engine.engine_process`."""
     settings = settings_of(box, url, **sections).model_dump(mode="json")
     return {
         "settings": settings,
@@ -96,20 +88,6 @@ def job_of(box: Box, url: str, options: Mapping[str, Any], **sections: Any) -> d
 
 def wait_for(box: Box, worker: Worker, requests: int, *, seconds: float = 20.0) -> None:
     """Return when the destination has had so many more requests, or the worker has ended."""
-    start, until = _requests(box), time.monotonic() + seconds
-    while worker.running and _requests(box) < start + requests and time.monotonic() < until:
-        time.sleep(0.002)
-
-
-def _requests(box: Box) -> int:
-    return int(box.counters()["highlevel"]["requests"])
-
-
-def _work(job: dict[str, Any], told: str) -> None:
-    from tests.engine.engine_process import perform  # noqa: PLC0415 - only in the child
-
-    logging.disable(logging.CRITICAL)
-    code, report = perform(job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    Path(told).write_text(json.dumps({**report, "peak_mb": peak}), encoding="utf-8")
-    sys.exit(code)
+    until, enough = time.monotonic() + seconds, box.wait(0, 0.0) + requests
+    while box.wait(enough, STEP_SECONDS) < enough and worker.running and time.monotonic() < until:
+        pass
