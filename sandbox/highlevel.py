@@ -1,4 +1,4 @@
-"""The HighLevel API (contacts, calendars, locations, users, workflows, OAuth) as a FastAPI application.
+"""The HighLevel API (contacts, calendars, locations, users, workflows, OAuth).
 
 Modelled from HighLevel's OpenAPI files and published behaviour; where both are silent the choice made
 here is named in the docstring of the handler concerned.

@@ -1,4 +1,4 @@
-"""VoIPstudio's REST API v1.2 (contacts, access, users) as a FastAPI application.
+"""VoIPstudio's REST API v1.2 (contacts, access, users).
 
 Modelled from VoIPstudio's documentation and its published clients. The endpoints under
 ``/contacts/{id}/notes|tasks|appointments`` are an *extension*: VoIPstudio's documentation does not have

@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.serve import Sandbox
 from tests.support.command import Command, Ran
-from tests.support.forking import execute
+from tests.support.forking import PREFECT_COMMAND, execute
 
 START_SECONDS = 90
 
@@ -33,12 +33,6 @@ leader=$1; shift
 """Runs a server in the background, in a group of its own, for as long as another process lives."""
 
 
-UPGRADE = """
-from prefect.cli import app
-app()
-"""
-
-
 @pytest.fixture(scope="session")
 def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that a server of Prefect's need not bring up first, for seconds; made once for all."""
@@ -51,7 +45,7 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "prefect.db").exists():
             options = ("server", "database", "upgrade", "-y")
-            made = execute(UPGRADE, *options, out=home / "said", PREFECT_HOME=str(home), **env)
+            made = execute(PREFECT_COMMAND, *options, out=home / "said", PREFECT_HOME=str(home), **env)
             assert made.wait(START_SECONDS) == 0, (home / "said").read_text(encoding="utf-8")
     return home / "prefect.db"
 

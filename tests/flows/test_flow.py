@@ -17,15 +17,11 @@ import yaml
 from sandbox.client import Box
 from sandbox.serve import Sandbox
 from tests.support.command import KEY, Command, Ran
-from tests.support.forking import execute
+from tests.support.forking import PREFECT_COMMAND, execute
 from tests.support.prefect_http import prefect_client
 
 Make = Callable[..., Command]
 PROJECT = Path(__file__).parents[2]
-DEPLOY = """
-from prefect.cli import app
-app()
-"""
 MOST_TASK_RUNS = 200
 """Per flow run: Prefect's server loses track of more."""
 STAGES = {"prepare", "extract", "transform", "load", "finish", "report"}
@@ -223,7 +219,9 @@ def test_the_deployments_are_accepted(prefect_api: str, api: Api, tmp_path: Path
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({**file, "deployments": there}), encoding="utf-8")
     api.client.post("/work_pools/", json={"name": "voipsync", "type": "process"})
     out, options = tmp_path / "deploy.out", ("--prefect-file", str(tmp_path / "prefect.yaml"))
-    deploying = execute(DEPLOY, "--no-prompt", "deploy", "--all", *options, out=out, cwd=PROJECT, **env)
+    deploying = execute(
+        PREFECT_COMMAND, "--no-prompt", "deploy", "--all", *options, out=out, cwd=PROJECT, **env
+    )
     assert deploying.wait(90) == 0, out.read_text() + out.with_suffix(".err").read_text()
     made = {(one["entrypoint"].rpartition(":")[2], one["name"]): one for one in api.filter("deployments")}
     assert {(one["entrypoint"].rpartition(":")[2], one["name"]) for one in there} <= set(made)

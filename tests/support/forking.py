@@ -56,12 +56,14 @@ PREFECT = (
     "flows.sync",
 )
 """What is imported beforehand, for commands that must not need Prefect and for those that run flows."""
+PREFECT_COMMAND = "from prefect.cli import app\napp()"
+"""A program: the command ``prefect``."""
+SOCKET = "socket"
 START_SECONDS = 60
 TOGETHER_SECONDS = 0.3
 """By when several processes have been forked."""
-_parents: list[subprocess.Popen[bytes]] = []
-"""What this process has started and never waits for."""
-SOCKET = "socket"
+_started: list[subprocess.Popen[bytes]] = []
+"""What this process has started, whose end it does not wait for."""
 
 
 class Forked:
@@ -148,6 +150,7 @@ def _connected(*, prefect: bool) -> socket.socket:
 
 
 def _start(folder: Path, leader: int, modules: tuple[str, ...]) -> None:
+    (folder / SOCKET).unlink(missing_ok=True)
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "VOIPSYNC_"))
     }
@@ -160,7 +163,7 @@ def _start(folder: Path, leader: int, modules: tuple[str, ...]) -> None:
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-    _parents.append(child)
+    _started.append(child)
     assert child.stdout is not None
     with child.stdout as said:
         if not select.select([said], [], [], START_SECONDS)[0] or not said.readline():
@@ -186,9 +189,17 @@ def _serve(folder: Path, leader: int) -> dict[str, Any]:
                 listener.close()
                 return _supervise(wire)
             wire.close()
-        elif not Path(f"/proc/{leader}").exists():
+        elif not _lives(leader):
             shutil.rmtree(folder)
             sys.exit(0)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _ended() -> bool:
