@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,12 @@ def _entities(_context: click.Context, _parameter: click.Parameter, value: str |
     return chosen
 
 
+def _number(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # neither less than the least nor anything else
+        raise click.BadParameter("nan is no number of seconds")
+    return value
+
+
 def entities_option(what: str) -> Callable[[FC], FC]:
     """``--only``, with what becomes of the entities that are named."""
     says = f"Entities to {what}, of: {', '.join(ENTITIES)}."
@@ -67,6 +74,7 @@ only_option = entities_option("write")
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    callback=_number,
     metavar="SECONDS",
     default=600.0,
     show_default=True,

@@ -121,6 +121,13 @@ def test_a_mistake_in_the_configuration_is_one_line_and_exit_code_2(quick: Comma
     assert "pit-secret" not in ran.err
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan", "soon"])
+def test_a_wait_that_is_no_number_of_seconds_is_exit_code_2(quick: Command, seconds: str) -> None:
+    ran = quick.run("sync", "acme", "--wait", seconds)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Invalid value for '--wait'" in ran.err
+
+
 def test_a_mistake_is_told_at_once(quick: Command) -> None:
     assert min(quick.run("sync", "nobody", alone=True).seconds for _ in range(3)) < AT_ONCE
 
