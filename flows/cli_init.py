@@ -159,6 +159,7 @@ class Interview:
     template: Template = TEMPLATES["activities"]
     answers: dict[str, dict[Where, Value | None]] = field(default_factory=dict)
     untried: list[str] = field(default_factory=list)
+    assumed: dict[str, str] = field(default_factory=dict)
 
     def choice(self) -> str:
         """Which template."""
@@ -233,6 +234,8 @@ class Interview:
             value = given[number] if len(given) > 1 else given[0]
         elif not self.asks:
             value = default
+            if default and one.where not in SECRETS:
+                self.assumed[one.where[1]] = default
         else:
             value = click.prompt(f"{name}: {one.text}", default=default, show_default=bool(default)).strip()
         value = "" if value == "-" else value
@@ -307,4 +310,7 @@ def _go_on(context: click.Context, interview: Interview, out: Path) -> None:
                 click.echo(f"next: {words}")
     for told in interview.untried:
         click.echo(f"next: {told}")
+    if interview.assumed:
+        assumed = ", ".join(f"{name} = {value}" for name, value in interview.assumed.items())
+        click.echo(f"next: change in {out} what is wrong of what nobody said: {assumed}")
     click.echo(f"next: voipsync doctor{with_it}")

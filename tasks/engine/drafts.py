@@ -125,7 +125,7 @@ def _set(text: str, table: str, values: Mapping[Where, Value | None]) -> str:
     for (where, key), value in values.items():
         if where != table.rpartition(".")[2]:
             continue
-        found = re.search(rf"^(?:# )?({re.escape(key)} = )(.*?)(\s+#.*)?$", part, re.MULTILINE)
+        found = re.search(rf"^(?:# )?({re.escape(key)} = )(.*?)([ \t]+#.*)?$", part, re.MULTILINE)
         if not found:
             raise KeyError(f"{table}.{key}")
         said = f"# {found[1]}{found[2]}" if value is None else f"{found[1]}{_toml(value)}"

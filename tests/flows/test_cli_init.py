@@ -72,9 +72,22 @@ def test_a_template_is_a_configuration_with_all_its_comments(name: str, tmp_path
     assert lost == []
 
 
+def test_an_answer_takes_no_other_line_with_it() -> None:
+    where = {("destination", "location_id"): "abc"}
+    urls = {(table, "base_url"): "https://example.com" for table in ("source", "destination")}
+    answered = {**where, **urls, ("destination", "calendar_id"): "def"}
+    template = TEMPLATES["activities"]
+    plain = render(template, {"north": where}).splitlines()
+    made = render(template, {"north": answered}, "postgresql+psycopg://user@host/voipsync").splitlines()
+    assert len(made) == len(plain)
+    changed = [new for old, new in zip(plain, made, strict=True) if old != new]
+    assert [line.split(" = ")[0] for line in changed] == ["url", "base_url", "calendar_id", "base_url"]
+
+
 def test_all_by_options_and_nothing_is_asked(place: Path, box: Box) -> None:
     ran = run(box, "--yes", *answers(box))
     assert ran.exit_code == 0, ran.output
+    assert "nobody said" not in ran.output
     assert "ok      highlevel location: the credential is for location" in ran.output
     assert "ok      calendar: the calendar is there" in ran.output
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
@@ -95,6 +108,7 @@ def test_the_environment_answers_too(place: Path, box: Box) -> None:
     ran = run(box, "--yes", "--template", "contacts", "--account", "acme", "--api-key", f"${{{KEY}}}", **env)
     assert ran.exit_code == 0, ran.output
     assert load(place).account("acme").source.streams.notes == "off"
+    assert "what is wrong of what nobody said: timezone = UTC, default_country = US\n" in ran.output
 
 
 @pytest.mark.parametrize(
