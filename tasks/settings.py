@@ -43,7 +43,9 @@ class State(Section):
         "sqlite:///voipsync.db", description="SQLAlchemy URL; production: postgresql+psycopg://user@host/db"
     )
     encryption_keys: list[SecretReference] = Field(
-        [], description="keys of what is kept encrypted, the newest first; without any the key file counts"
+        [],
+        description="keys that personal data in the ledger is encrypted with, the newest first; without any "
+        "it is in clear there, and only stored credentials are encrypted, by the key file",
     )
     key_file: str = Field(
         "~/.voipsync/{ledger}.key",

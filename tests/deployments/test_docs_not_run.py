@@ -70,6 +70,11 @@ def test_prefects_commands_and_options_exist() -> None:
         parse(words)
 
 
+def test_no_server_is_started_in_the_background() -> None:
+    """Prefect 3.8 gives one a pipe that nobody reads: its first warning ends it (measured)."""
+    assert [words for words in lines("prefect") if "--background" in words] == []
+
+
 @pytest.mark.parametrize("line", ["deploy --everything", "deployment start fleet/fleet", "serve --all"])
 def test_a_wrong_command_of_prefects_would_be_found(line: str) -> None:
     with pytest.raises(CycloptsError):
