@@ -41,8 +41,8 @@ from tasks.voipstudio.walk import Walk
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
-FIRST, LEAST, MOST = 20, 5, 200
-"""Contacts brought at a time: at first, and the bounds."""
+FIRST, LEAST, MOST = 20, 5, 50
+"""Contacts brought at a time: at first, and the bounds; those that are in already tell nothing of new ones."""
 AIM_SECONDS = 8.0
 """How long that is to take: so long may a live sync have to wait."""
 WINDOWS = 150
