@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 FIRST, LEAST, MOST = 20, 5, 50
-"""Contacts brought at a time: at first, and the bounds; those that are in already tell nothing of new ones."""
+"""Contacts brought at a time: at first, and the bounds; who is in already tells nothing of who is new."""
 AIM_SECONDS = 8.0
 """How long that is to take: so long may a live sync have to wait."""
 WINDOWS = 150
