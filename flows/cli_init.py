@@ -310,7 +310,6 @@ def _go_on(context: click.Context, interview: Interview, out: Path) -> None:
                 click.echo(f"next: {words}")
     for told in interview.untried:
         click.echo(f"next: {told}")
-    if interview.assumed:
-        assumed = ", ".join(f"{name} = {value}" for name, value in interview.assumed.items())
-        click.echo(f"next: change in {out} what is wrong of what nobody said: {assumed}")
+    for name, value in interview.assumed.items():
+        click.echo(f"next: {name} = {value} was assumed: change it in {out} where that is wrong")
     click.echo(f"next: voipsync doctor{with_it}")

@@ -87,7 +87,7 @@ def test_an_answer_takes_no_other_line_with_it() -> None:
 def test_all_by_options_and_nothing_is_asked(place: Path, box: Box) -> None:
     ran = run(box, "--yes", *answers(box))
     assert ran.exit_code == 0, ran.output
-    assert "nobody said" not in ran.output
+    assert "was assumed" not in ran.output
     assert "ok      highlevel location: the credential is for location" in ran.output
     assert "ok      calendar: the calendar is there" in ran.output
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
@@ -108,7 +108,8 @@ def test_the_environment_answers_too(place: Path, box: Box) -> None:
     ran = run(box, "--yes", "--template", "contacts", "--account", "acme", "--api-key", f"${{{KEY}}}", **env)
     assert ran.exit_code == 0, ran.output
     assert load(place).account("acme").source.streams.notes == "off"
-    assert "what is wrong of what nobody said: timezone = UTC, default_country = US\n" in ran.output
+    assert "next: timezone = UTC was assumed: change it in voipsync.toml where that is wrong" in ran.output
+    assert "next: default_country = US was assumed" in ran.output
 
 
 @pytest.mark.parametrize(
