@@ -20,7 +20,7 @@ from tasks.errors import LedgerUnavailable, VoipsyncError
 from tasks.ledger import keys_used, migrate
 from tasks.ledger.clock import ask
 from tasks.ledger.database import Database, open_engine
-from tasks.ledger.sealing import Sealer
+from tasks.ledger.sealing import Sealer, bound
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -157,4 +157,8 @@ async def _database(database: Database) -> Verdict:
             "update this voipsync",
         )
     await database.look(keys_used.compare)
-    return Verdict("ok", f"the ledger ({place}) can be used and is at revision {level}")
+    sealed = bound(database.engine.dialect) is not None
+    kept = "encrypted" if sealed else "in clear, for state.encryption_keys has no key"
+    return Verdict(
+        "ok", f"the ledger ({place}) can be used and is at revision {level}; personal data in it is {kept}"
+    )

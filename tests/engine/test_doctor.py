@@ -87,6 +87,7 @@ def keep(at: Settings, which: str, secret: str, *, age: float = 0.0, **about: An
 async def test_all_is_well_and_nothing_is_written(box: Box, at: Settings) -> None:
     found = await findings(at)
     assert not_ok(found) == {}
+    assert "personal data in it is in clear" in found["database"].says
     counters = box.counters()
     assert (counters["highlevel"]["writes"], counters["voipstudio"]["writes"]) == ({}, {})
     assert found["voipstudio streams"].says == "1 contact can be read, and notes, tasks, appointments"
@@ -277,7 +278,9 @@ async def test_a_ledger_whose_key_is_missing(box: Box, at: Settings, monkeypatch
     with_key = at.state.model_copy(update={"encryption_keys": ["${VOIPSYNC_TEST_STATE_KEY}"]})
     with opened(at.state.url, Sealer.of_ledger(with_key)) as database:
         database.now_do(migrate.upgrade)
-    assert not_ok(await findings(at.model_copy(update={"state": with_key}))) == {}
+    found = await findings(at.model_copy(update={"state": with_key}))
+    assert not_ok(found) == {}
+    assert found["database"].says.endswith("personal data in it is encrypted")
     found = await findings(at)
     assert not_ok(found) == {"database": "wrong"}
     assert "is not in state.encryption_keys" in found["database"].says
