@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -37,6 +36,7 @@ from prefect.states import Completed, Failed
 from tasks import logs
 from tasks.alerts import tell
 from tasks.engine.attention import shown
+from tasks.engine.estimate import in_words
 from tasks.engine.overview import headline, overview, summary
 from tasks.engine.report import Report, Status
 from tasks.engine.run import Run
@@ -97,7 +97,7 @@ async def show_progress(steps: Shown) -> None:
     about += f", {how.refused} refused" if how.refused else ""
     if 0 < percent < 100:  # noqa: PLR2004 - percent
         left = (steps.run.now() - steps.run.started) * (100 - percent) / percent
-        about += f"; about {math.ceil(left / 60)} minutes left"
+        about += f"; about {in_words(left)} left"
     about += f"; {how.quota_left:,} requests of the day left" if how.quota_left is not None else ""
     if isinstance(steps.shown, UUID):
         await aupdate_progress_artifact(artifact_id=steps.shown, progress=percent, description=about)
