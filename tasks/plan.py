@@ -109,9 +109,17 @@ async def approved(account: str, options: ApplyOptions) -> ApplyOptions:
     options = options.model_copy(update={"plan": plan.id})
     if plan.state in (plans.APPLIED, plans.APPLYING):  # it was approved when it was begun
         return options
-    then = f"The artifact `{_artifact(account)}` lists each of them. Nothing is written before you approve."
+    key = _artifact(account)
+    then = (
+        f"The artifact `{key}` of the planning run lists each of them. Nothing is written before you approve."
+    )
+    about = markdown(_report(plan), then)
     # a default handed in here would take the field's description away
-    form = Approval.with_initial_data(description=markdown(_report(plan), then))
+    form = Approval.with_initial_data(description=about)
+    await acreate_markdown_artifact(
+        about, key=f"{key}-summary", description=f"Plan {plan.id}, to be approved"
+    )
+    log.info("plan %s waits for approval: press Resume on this run's page, which asks for it", plan.id)
     try:
         said = await apause_flow_run(
             wait_for_input=form, timeout=int(options.approval_hours * 3600), poll_interval=ASKS_EVERY

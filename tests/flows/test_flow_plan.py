@@ -79,13 +79,12 @@ def test_a_plan_is_one_json_document_and_the_same_as_the_file(story: Story) -> N
 
 def test_prefect_shows_which_fields_and_nobodys_values(story: Story) -> None:
     (run,) = story.flow_runs("plan pilot")
-    body = {"flow_runs": {"id": {"any_": [run["id"]]}}}
-    artifacts = story.api.post("artifacts/filter", json=body).raise_for_status().json()
+    artifacts = _artifacts(story, run)
     logs = story.api.post("logs/filter", json={"logs": {"flow_run_id": {"any_": [run["id"]]}}}).json()
-    table = next(json.loads(one["data"]) for one in artifacts if one["key"] == "plan-pilot")
+    table = json.loads(artifacts["plan-pilot"]["data"])
     assert table[0]["request"] == "create-contact"
     assert "firstName: [personal]" in table[0]["fields"]
-    summary = next(one["data"] for one in artifacts if one["key"] == "plan-pilot-summary")
+    summary = artifacts["plan-pilot-summary"]["data"]
     assert f"voipsync apply pilot {story.planned.json['id']}" in summary
     everything = json.dumps([run, artifacts, logs], ensure_ascii=False)
     for row in story.box.source("contacts"):
@@ -115,6 +114,7 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
             running.child.kill()
     assert f"plan {plan_id} of pilot" in form["description"]
     assert "plan-pilot" in form["description"]
+    assert _artifacts(story, paused[0])["plan-pilot-summary"]["data"] == form["description"]
     assert "voipsync apply" not in form["description"]  # it is being applied
     assert all(one["description"] for one in form["properties"].values())
     assert story.box.counters()["highlevel"]["requests"] > asked
@@ -126,6 +126,14 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
     again = story.command.run("apply", "pilot", "plan.json", "--json")
     assert (again.code, again.json["warnings"]) == (0, [f"plan {plan_id} was applied already"])
     assert story.box.counters()["highlevel"]["requests"] == 0
+
+
+def _artifacts(story: Story, run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a run's page shows, by key."""
+    body = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    return {
+        one["key"]: one for one in story.api.post("artifacts/filter", json=body).raise_for_status().json()
+    }
 
 
 def _form(story: Story, run: dict[str, Any]) -> dict[str, Any]:
