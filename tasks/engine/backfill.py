@@ -194,7 +194,7 @@ class Backfill:
         lines = [f"| {name} | {value} |" for name, value in rows.items() if value]
         told = [f"Expected: {self.told}", ""] if self.told else []
         return "\n".join(
-            [*told, "| | |", "| --- | --- |", *lines, "", *([self.halted] if self.halted else [])]
+            [*told, "| so far | |", "| --- | --- |", *lines, "", *([self.halted] if self.halted else [])]
         )
 
     async def _bring(self, ids: Sequence[str]) -> None:

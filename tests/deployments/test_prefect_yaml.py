@@ -87,6 +87,12 @@ def test_everything_is_deployed(deployments: list[dict[str, Any]]) -> None:
     assert seldom == {"sync-full", "verify", "retry", "backfill", "apply", "purge"}
 
 
+def test_nobody_applies_a_plan_by_a_click_too_many(deployments: list[dict[str, Any]]) -> None:
+    applying = [one["parameters"]["options"]["approval"] for one in deployments if flow_of(one) == "apply"]
+    assert applying
+    assert all(applying)
+
+
 def test_every_automation_stands_in_the_guide() -> None:
     page = (PROJECT / "docs" / "deployment.md").read_text(encoding="utf-8")
     for one in automations(None):
