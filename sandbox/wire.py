@@ -1,7 +1,7 @@
 """What both modelled services share: a request, an answer, a refusal, and a small path router.
 
 The handlers are plain synchronous functions from a ``Call`` to a ``Reply``; everything that concerns
-the wire (reading the body, faults, recording, sending) is done once, in ``sandbox.gate``.
+the wire is done once: reading and sending in ``sandbox.asgi``, faults and recording in ``sandbox.gate``.
 """
 
 from __future__ import annotations

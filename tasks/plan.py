@@ -109,16 +109,12 @@ async def approved(account: str, options: ApplyOptions) -> ApplyOptions:
     options = options.model_copy(update={"plan": plan.id})
     if plan.state in (plans.APPLIED, plans.APPLYING):  # it was approved when it was begun
         return options
-    key = _artifact(account)
-    then = (
-        f"The artifact `{key}` of the planning run lists each of them. Nothing is written before you approve."
-    )
-    about = markdown(_report(plan), then)
+    each = f"The artifact `{_artifact(account)}` of the planning run lists each of them."
+    about = markdown(_report(plan), f"{each} Nothing is written before you approve.")
     # a default handed in here would take the field's description away
     form = Approval.with_initial_data(description=about)
-    await acreate_markdown_artifact(
-        about, key=f"{key}-summary", description=f"Plan {plan.id}, to be approved"
-    )
+    # not under the plan's own key, whose newest version is to say how to apply it
+    await acreate_markdown_artifact(about, key=f"approval-{artifact_key(account)}")
     log.info("plan %s waits for approval: press Resume on this run's page, which asks for it", plan.id)
     try:
         said = await apause_flow_run(

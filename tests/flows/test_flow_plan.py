@@ -114,7 +114,7 @@ def test_a_plan_waits_for_approval_and_is_applied_from_its_file(story: Story) ->
             running.child.kill()
     assert f"plan {plan_id} of pilot" in form["description"]
     assert "plan-pilot" in form["description"]
-    assert _artifacts(story, paused[0])["plan-pilot-summary"]["data"] == form["description"]
+    assert _artifacts(story, paused[0])["approval-pilot"]["data"] == form["description"]
     assert "voipsync apply" not in form["description"]  # it is being applied
     assert all(one["description"] for one in form["properties"].values())
     assert story.box.counters()["highlevel"]["requests"] > asked

@@ -126,6 +126,9 @@ def execute(program: str, *arguments: str, out: Path, cwd: Path | None = None, *
 
 def at_once(program: str, *arguments: str, processes: int, folder: Path) -> list[str]:
     """Run a program in several processes from the same instant on; return what each printed."""
+    execute("", out=folder / "first.out").wait(
+        START_SECONDS
+    )  # what they are forked from takes seconds to start
     wait = f"import time\ntime.sleep(max(0.0, {time.time() + TOGETHER_SECONDS} - time.time()))\n"
     outs = [folder / f"{number}.out" for number in range(processes)]
     started = [execute(wait + program, *arguments, out=out) for out in outs]
